@@ -1,0 +1,9 @@
+//! One protocol each: plain structs with inherent `receive` and `fill` that take closures.
+
+pub mod framed;
+#[cfg(feature = "ws")]
+pub mod http;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "ws")]
+pub mod websocket;

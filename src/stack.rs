@@ -1,0 +1,4 @@
+//! Links composed once, for the transports.
+
+pub mod dial;
+pub mod stream;
