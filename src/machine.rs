@@ -31,6 +31,7 @@
 
 pub mod buf;
 pub mod check;
+pub mod conformance;
 pub mod ids;
 pub mod lane;
 pub mod limits;

@@ -1,1 +1,529 @@
-//! (to be written)
+//! The loop that drives one machine over one set of sockets: the same in every driver and in the simulator.
+//!
+//! A driver tells the pump what the sockets did ([`Pump::ready`], [`Pump::change`]) and calls [`Pump::turn`]
+//! until it says [`Turn::Wait`]. The pump turns edge-triggered readiness into levels, so a driver registers each
+//! socket once. In each turn timers come first, then what ports became, then receiving and sending by turns:
+//! everything that is to be sent leaves after each 64 KiB received, which coalesces small messages and keeps
+//! large ones in the cache.
+//!
+//! Buffers follow traffic: one chunk to receive into and one buffer to send from serve all ports; only a port
+//! whose peer takes no more owns what it could not send.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use std::collections::VecDeque;
+
+use super::buf::Buf;
+use super::ids::{Ids, PortId, Table};
+use super::port::{Name, PortChange, PortError, PortRequest, PortSpec};
+use super::queue::ReadyList;
+use super::rng::Rng;
+use super::time::Instant;
+use super::{Cx, Deadline, Fill, Input, Machine, Output};
+
+/// Received before everything that is ready to be sent is sent.
+const SEND_AFTER: usize = 64 * 1024;
+/// Asked of one `fill`.
+const FILL: usize = 64 * 1024;
+/// What the send buffer keeps between uses.
+const KEEP: usize = 2 * FILL;
+
+/// Everything an event loop supplies: non-blocking sockets that say [`io::ErrorKind::WouldBlock`].
+///
+/// What happens later is told to the pump: readiness by [`Pump::ready`], the rest by [`Pump::change`].
+pub trait Sockets {
+    /// Begins to open a stream or a listener; `Opened` or `Failed` follows unless this fails at once.
+    fn open(&mut self, port: PortId, spec: PortSpec) -> Result<(), PortError>;
+
+    /// Begins to look up a name; `Resolved` or `Failed` follows unless this fails at once.
+    fn resolve(&mut self, port: PortId, name: Name) -> Result<(), PortError>;
+
+    /// Takes one connection from a listener and calls it `port`.
+    fn accept(&mut self, listener: PortId, port: PortId) -> io::Result<SocketAddr>;
+
+    /// Sends some of `bytes`, at least one.
+    fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Receives into `buf`; 0 is the end of the stream.
+    fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Ends our side of the stream; what was sent still arrives.
+    fn finish(&mut self, port: PortId) -> io::Result<()>;
+
+    /// Forgets a port, whatever it is; nothing about it follows. `abort`: the peer of a stream shall notice at
+    /// once (TCP: reset), unsent bytes are dropped.
+    fn close(&mut self, port: PortId, abort: bool);
+
+    /// Whether a read that filled less than the buffer means that readiness will be reported anew (epoll).
+    fn short_read_is_empty(&self) -> bool;
+
+    /// Received at once, at most. Larger than a WebSocket message of 64 KiB with its header, so that such
+    /// messages mostly lie whole in one chunk.
+    fn chunk(&self) -> usize {
+        128 * 1024
+    }
+}
+
+/// What a driver learned of one port; edges are enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// There may be something to receive or accept.
+    pub readable: bool,
+    /// There may be room to send.
+    pub writable: bool,
+    /// The end of the stream is known to be ahead: short reads prove nothing any more.
+    pub read_closed: bool,
+}
+
+/// How much one [`Pump::turn`] does before it answers [`Turn::More`], so that a flood starves nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Receives (128 KiB each at most), sends (64 KiB and one message each at most) and accepts.
+    pub steps: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { steps: 64 }
+    }
+}
+
+/// What a turn ended with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn<E> {
+    /// Something that the owner should know; turn again.
+    Event(E),
+    /// The budget is spent: look at the sockets, then turn again at once.
+    More,
+    /// Nothing to do until a socket is ready or the deadline.
+    Wait(Option<Deadline>),
+}
+
+/// Drives one machine over one set of sockets.
+#[derive(Debug)]
+pub struct Pump<M, S> {
+    machine: M,
+    sockets: S,
+    world: World,
+    ports: Table<PortId, Port>,
+    receivable: ReadyList<PortId>,
+    sendable: ReadyList<PortId>,
+    starved: Vec<PortId>,
+    changes: VecDeque<(PortId, PortChange)>,
+    deadline: Option<Deadline>,
+    undrained: bool,
+    spent: usize,
+    received: usize,
+    chunk: Vec<u8>,
+    out: Buf,
+}
+
+#[derive(Debug)]
+struct World {
+    now: Instant,
+    unix_at_origin: Duration,
+    rng: Rng,
+    ids: Ids,
+}
+
+impl World {
+    fn cx(&mut self) -> Cx<'_> {
+        let unix = self.unix_at_origin + self.now.since(Instant::ZERO);
+        Cx { now: self.now, unix, rng: &mut self.rng, ids: &mut self.ids }
+    }
+}
+
+#[derive(Debug)]
+struct Port {
+    phase: Phase,
+    readable: bool,
+    writable: bool,
+    read_closed: bool,
+    paused: bool,
+    filling: bool,
+    finish: Finish,
+    eof: bool,
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Opening(Opens),
+    Listening,
+    Open,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Stream,
+    Listener,
+    Answer,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Finish {
+    #[default]
+    No,
+    Asked,
+    Sent,
+}
+
+impl Port {
+    const fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            readable: false,
+            writable: true,
+            read_closed: false,
+            paused: false,
+            filling: false,
+            finish: Finish::No,
+            eof: false,
+            unsent: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    const fn can_receive(&self) -> bool {
+        !matches!(self.phase, Phase::Opening(_)) && self.readable && !self.paused && !self.eof
+    }
+
+    fn can_send(&self) -> bool {
+        let owes = self.filling || !self.unsent.is_empty() || self.finish == Finish::Asked;
+        self.phase == Phase::Open && self.writable && owes
+    }
+}
+
+impl<M: Machine, S: Sockets> Pump<M, S> {
+    /// A pump at the origin of time, when the wall clock showed `unix_at_origin` since the Unix epoch.
+    pub fn new(machine: M, sockets: S, seed: [u8; 32], unix_at_origin: Duration) -> Self {
+        let world = World { now: Instant::ZERO, unix_at_origin, rng: Rng::from_seed(seed), ids: Ids::new() };
+        Self {
+            machine,
+            sockets,
+            world,
+            ports: Table::new(),
+            receivable: ReadyList::new(),
+            sendable: ReadyList::new(),
+            starved: Vec::new(),
+            changes: VecDeque::new(),
+            deadline: None,
+            undrained: true,
+            spent: 0,
+            received: 0,
+            chunk: Vec::new(),
+            out: Buf::new(FILL),
+        }
+    }
+
+    /// Lets the owner change the machine; the next [`Self::turn`] drains what follows from it.
+    pub fn act<R>(&mut self, now: Instant, change: impl FnOnce(&mut M, &mut Cx<'_>) -> R) -> R {
+        self.advance(now);
+        self.undrained = true;
+        change(&mut self.machine, &mut self.world.cx())
+    }
+
+    /// The machine, to be read.
+    pub const fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The sockets, for the driver.
+    pub const fn sockets(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// How many ports there are, look-ups included.
+    pub const fn ports(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// The driver's word that a socket is ready; a stale port is ignored.
+    pub fn ready(&mut self, port: PortId, readiness: Readiness) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        state.readable |= readiness.readable || readiness.read_closed;
+        state.writable |= readiness.writable;
+        state.read_closed |= readiness.read_closed;
+        self.list(port);
+    }
+
+    /// The driver's word on what became of a port: `Opened`, `Resolved` or `Failed`; a stale port is ignored.
+    pub fn change(&mut self, port: PortId, change: PortChange) {
+        if self.ports.contains(port) {
+            self.changes.push_back((port, change));
+        }
+    }
+
+    /// Works until there is an event, nothing to do, or the budget is spent.
+    pub fn turn(&mut self, now: Instant, budget: Budget) -> Turn<M::Event> {
+        self.advance(now);
+        loop {
+            if let Some(event) = self.drain() {
+                return Turn::Event(event);
+            }
+            if self.deadline.is_some_and(|deadline| deadline.at <= self.world.now) {
+                self.handle(Input::Timeout);
+            } else if let Some((port, change)) = self.changes.pop_front() {
+                self.on_change(port, change);
+            } else if self.spent >= budget.steps {
+                self.spent = 0;
+                return Turn::More;
+            } else if !self.step() {
+                self.spent = 0;
+                return Turn::Wait(self.deadline);
+            }
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.world.now = self.world.now.max(now);
+    }
+
+    fn handle(&mut self, input: Input<'_, M::Command>) {
+        self.undrained = true;
+        self.machine.handle(&mut self.world.cx(), input);
+    }
+
+    fn drain(&mut self) -> Option<M::Event> {
+        while self.undrained {
+            match self.machine.poll(&mut self.world.cx()) {
+                Output::Port(port, request) => self.request(port, request),
+                Output::Event(event) => return Some(event),
+                Output::Ready(port) => self.start_filling(port),
+                Output::Wait(deadline) => {
+                    self.deadline = deadline;
+                    self.undrained = false;
+                }
+            }
+        }
+        None
+    }
+
+    fn start_filling(&mut self, port: PortId) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        state.filling = true;
+        self.list(port);
+    }
+
+    fn request(&mut self, port: PortId, request: PortRequest) {
+        match request {
+            PortRequest::Open(spec) => self.open(port, spec),
+            PortRequest::Resolve(name) => self.begin(port, Opens::Answer, |sockets| sockets.resolve(port, name)),
+            PortRequest::Pause => self.update(port, |state| state.paused = true),
+            PortRequest::Resume => self.update(port, |state| state.paused = false),
+            PortRequest::Finish => self.update(port, |state| state.finish = state.finish.max(Finish::Asked)),
+            PortRequest::Abort => self.remove(port, true),
+        }
+    }
+
+    fn open(&mut self, port: PortId, spec: PortSpec) {
+        let opens = if matches!(spec, PortSpec::Listen(_)) { Opens::Listener } else { Opens::Stream };
+        self.begin(port, opens, |sockets| sockets.open(port, spec));
+    }
+
+    fn begin(&mut self, port: PortId, opens: Opens, begin: impl FnOnce(&mut S) -> Result<(), PortError>) {
+        self.ports.insert(port, Port::new(Phase::Opening(opens)));
+        if let Err(error) = begin(&mut self.sockets) {
+            self.changes.push_back((port, PortChange::Failed(error)));
+        }
+    }
+
+    fn update(&mut self, port: PortId, change: impl FnOnce(&mut Port)) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        change(state);
+        self.list(port);
+    }
+
+    fn list(&mut self, port: PortId) {
+        let Some(state) = self.ports.get(port) else { return };
+        if state.can_receive() {
+            self.receivable.push(port);
+        }
+        if state.can_send() {
+            self.sendable.push(port);
+        }
+    }
+
+    fn on_change(&mut self, port: PortId, change: PortChange) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        match state.phase {
+            Phase::Opening(Opens::Listener) => state.phase = Phase::Listening,
+            Phase::Opening(Opens::Stream) => state.phase = Phase::Open,
+            _ => {}
+        }
+        let dead = matches!(change, PortChange::Resolved(_) | PortChange::Failed(_) | PortChange::Closed);
+        let abort = matches!(change, PortChange::Failed(_));
+        self.handle(Input::Port(port, change));
+        if dead {
+            self.remove(port, abort);
+        }
+        self.list(port);
+    }
+
+    fn remove(&mut self, port: PortId, abort: bool) {
+        if self.ports.remove(port).is_none() {
+            return;
+        }
+        self.sockets.close(port, abort);
+        self.world.ids.release_port(port);
+        for listener in std::mem::take(&mut self.starved) {
+            self.list(listener);
+        }
+    }
+
+    /// One receive, accept or send. False: there is nothing to do.
+    fn step(&mut self) -> bool {
+        self.spent += 1;
+        if self.received < SEND_AFTER
+            && let Some(port) = self.receivable.pop()
+        {
+            self.receive_or_accept(port);
+            return true;
+        }
+        if let Some(port) = self.sendable.pop() {
+            self.send(port);
+            return true;
+        }
+        let more = self.received > 0;
+        self.received = 0;
+        more
+    }
+
+    fn receive_or_accept(&mut self, port: PortId) {
+        match self.ports.get(port) {
+            Some(state) if !state.can_receive() => {}
+            Some(state) if state.phase == Phase::Listening => self.accept(port),
+            Some(_) => self.receive(port),
+            None => {}
+        }
+    }
+
+    fn accept(&mut self, listener: PortId) {
+        let port = self.world.ids.port();
+        let refused = match self.sockets.accept(listener, port) {
+            Ok(peer) => {
+                self.ports.insert(port, Port::new(Phase::Open));
+                self.handle(Input::Port(listener, PortChange::Accepted { port, peer }));
+                return self.list(listener);
+            }
+            Err(error) => error.kind(),
+        };
+        self.world.ids.release_port(port);
+        match refused {
+            io::ErrorKind::WouldBlock => self.update(listener, |state| state.readable = false),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => self.list(listener),
+            // Descriptors have run out: the next port that ends makes room.
+            _ => self.starved.push(listener),
+        }
+    }
+
+    fn receive(&mut self, port: PortId) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        chunk.resize(self.sockets.chunk(), 0);
+        match self.sockets.try_recv(port, &mut chunk) {
+            Ok(0) => self.on_eof(port),
+            Ok(n) => {
+                let emptied = n < chunk.len() && self.sockets.short_read_is_empty();
+                self.update(port, |state| state.readable = !emptied || state.read_closed);
+                self.received += n;
+                self.handle(Input::Receive(port, &mut chunk[..n]));
+            }
+            Err(error) => self.on_receive_error(port, error.kind()),
+        }
+        self.chunk = chunk;
+    }
+
+    fn on_receive_error(&mut self, port: PortId, error: io::ErrorKind) {
+        match error {
+            io::ErrorKind::WouldBlock => self.update(port, |state| {
+                state.readable = false;
+                state.read_closed = false;
+            }),
+            io::ErrorKind::Interrupted => self.list(port),
+            error => self.on_change(port, PortChange::Failed(error.into())),
+        }
+    }
+
+    fn on_eof(&mut self, port: PortId) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        state.eof = true;
+        let change = if state.finish == Finish::Sent { PortChange::Closed } else { PortChange::Eof };
+        self.on_change(port, change);
+    }
+
+    fn send(&mut self, port: PortId) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        if !state.can_send() {
+            return;
+        }
+        if !state.unsent.is_empty() {
+            return self.send_unsent(port);
+        }
+        if state.filling {
+            return self.fill_and_send(port);
+        }
+        self.send_finish(port);
+    }
+
+    fn send_unsent(&mut self, port: PortId) {
+        let Some(state) = self.ports.get_mut(port) else { return };
+        match self.sockets.try_send(port, &state.unsent[state.sent..]) {
+            Ok(n) => state.sent += n,
+            Err(error) => return self.on_send_error(port, error.kind()),
+        }
+        if state.sent >= state.unsent.len() {
+            (state.unsent, state.sent) = (Vec::new(), 0);
+        }
+        self.list(port);
+    }
+
+    fn fill_and_send(&mut self, port: PortId) {
+        let mut out = std::mem::take(&mut self.out);
+        let fill = self.machine.fill(&mut self.world.cx(), port, &mut out);
+        self.undrained = true;
+        let Some(state) = self.ports.get_mut(port) else { return };
+        // Before the next drain, whose `Ready` must win over this `Done`.
+        state.filling = fill == Fill::More;
+        let sent = if out.is_empty() { Ok(0) } else { self.sockets.try_send(port, out.as_slice()) };
+        let error = sent.as_ref().err().map(io::Error::kind);
+        let sent = sent.unwrap_or(0);
+        if sent < out.len() {
+            state.unsent = out.as_slice()[sent..].to_vec();
+        }
+        out.trim(KEEP);
+        self.out = out;
+        match error {
+            Some(error) => self.on_send_error(port, error),
+            None => self.list(port),
+        }
+    }
+
+    fn on_send_error(&mut self, port: PortId, error: io::ErrorKind) {
+        match error {
+            io::ErrorKind::WouldBlock => self.update(port, |state| state.writable = false),
+            io::ErrorKind::Interrupted => self.list(port),
+            // What the peer sent before it broke the connection is still to be read.
+            _ if self.ports.get(port).is_some_and(|state| state.readable && !state.eof && !state.paused) => {
+                self.update(port, |state| state.writable = false);
+            }
+            error => self.on_change(port, PortChange::Failed(error.into())),
+        }
+    }
+
+    fn send_finish(&mut self, port: PortId) {
+        let result = self.sockets.finish(port);
+        let Some(state) = self.ports.get_mut(port) else { return };
+        state.finish = Finish::Sent;
+        let eof = state.eof;
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+                self.on_change(port, PortChange::Failed(error.into()));
+            }
+            _ if eof => self.on_change(port, PortChange::Closed),
+            _ => {}
+        }
+    }
+}
