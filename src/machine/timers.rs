@@ -53,7 +53,7 @@ impl<const N: usize> TimerTable<N> {
     }
 
     /// The earliest timer with its reason.
-    pub fn next<T: Timer>(&self) -> Option<Deadline> {
+    pub fn earliest<T: Timer>(&self) -> Option<Deadline> {
         let earliest = T::ALL.iter().filter_map(|timer| Some((self.at[timer.index()]?, timer)));
         earliest.min_by_key(|(at, _)| *at).map(|(at, timer)| Deadline::new(at, timer.why()))
     }
@@ -94,7 +94,7 @@ impl<K: Key> DeadlineHeap<K> {
     }
 
     /// The earliest deadline.
-    pub fn next(&mut self) -> Option<Deadline> {
+    pub fn earliest(&mut self) -> Option<Deadline> {
         while let Some(Reverse((at, key))) = self.heap.peek() {
             match self.current.get(*key) {
                 Some(deadline) if deadline.at == *at => return Some(*deadline),
@@ -106,7 +106,7 @@ impl<K: Key> DeadlineHeap<K> {
 
     /// Clears and answers one child whose deadline is due.
     pub fn take_due(&mut self, now: Instant) -> Option<K> {
-        self.next().filter(|deadline| deadline.at <= now)?;
+        self.earliest().filter(|deadline| deadline.at <= now)?;
         let Reverse((_, key)) = self.heap.pop()?;
         self.current.remove(key);
         Some(key)
@@ -136,11 +136,11 @@ mod tests {
         heap.set(a, at(10));
         heap.set(b, at(20));
         heap.set(a, at(30));
-        assert_eq!(heap.next(), at(20));
+        assert_eq!(heap.earliest(), at(20));
         assert_eq!(heap.take_due(Instant::from_nanos(25)), Some(b));
         assert_eq!(heap.take_due(Instant::from_nanos(25)), None);
         heap.set(a, None);
-        assert_eq!(heap.next(), None);
+        assert_eq!(heap.earliest(), None);
     }
 
     #[test]
@@ -152,6 +152,6 @@ mod tests {
             heap.set(port, at(nanos));
         }
         assert!(heap.heap.len() < 100);
-        assert_eq!(heap.next(), at(9_999));
+        assert_eq!(heap.earliest(), at(9_999));
     }
 }
