@@ -1,0 +1,383 @@
+//! mio's sockets as ports.
+//!
+//! Each socket is registered once, for both directions and by edges; its token is its port's index. A batch of
+//! edges is translated before anybody can close a port, so an index names the port that the edge was meant for;
+//! what other threads report (pipes, look-ups) carries the whole id, and a stale one finds nothing.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, SockRef, Socket, Type};
+use switchboard::machine::conformance::Happening;
+use switchboard::machine::ids::{Key, PortId, Table};
+use switchboard::machine::pipe::{Exchange, PipeEnd};
+use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
+use switchboard::machine::pump::{Readiness, Sockets};
+use switchboard::machine::queue::ReadyList;
+
+use crate::resolver::Resolver;
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const WAKER: Token = Token(usize::MAX);
+
+pub(crate) trait Stream: Read + Write + Source {}
+
+impl<T: Read + Write + Source> Stream for T {}
+
+/// The sockets of one event loop.
+pub struct MioSockets {
+    poll: Poll,
+    events: Events,
+    ports: Table<PortId, Port>,
+    by_index: Vec<Option<PortId>>,
+    news: Vec<(PortId, Happening)>,
+    remote: Arc<Remote>,
+    resolver: Option<Resolver>,
+    provided: BTreeMap<String, Box<dyn Stream>>,
+}
+
+enum Port {
+    Dialling(TcpStream),
+    Tcp(TcpStream),
+    Listener(TcpListener),
+    Pipe { end: PipeEnd, opened: bool },
+    Provided(Box<dyn Stream>),
+    /// A provided stream that was finished.
+    Ended,
+    Question,
+}
+
+/// What other threads may touch.
+pub(crate) struct Remote {
+    waker: mio::Waker,
+    interrupted: AtomicBool,
+    nudged: Mutex<ReadyList<PortId>>,
+    answers: Mutex<Vec<(PortId, PortChange)>>,
+}
+
+struct Nudge {
+    remote: Arc<Remote>,
+    port: PortId,
+}
+
+impl Wake for Remote {
+    fn wake(self: Arc<Self>) {
+        self.interrupted.store(true, Ordering::Release);
+        self.rouse();
+    }
+}
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        lock(&self.remote.nudged).push(self.port);
+        self.remote.rouse();
+    }
+}
+
+impl Remote {
+    pub(crate) fn answer(&self, port: PortId, change: PortChange) {
+        lock(&self.answers).push((port, change));
+        self.rouse();
+    }
+
+    fn rouse(&self) {
+        // It fails only when the loop's descriptors are beyond use, and then polling fails too.
+        _ = self.waker.wake();
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MioSockets {
+    /// An event loop without ports.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let (interrupted, nudged, answers) = Default::default();
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(1024),
+            ports: Table::new(),
+            by_index: Vec::new(),
+            news: Vec::new(),
+            remote: Arc::new(Remote { waker, interrupted, nudged, answers }),
+            resolver: None,
+            provided: BTreeMap::new(),
+        })
+    }
+
+    /// Waits for news, at most `max` (`None`: as long as it takes), and appends them to `news`.
+    pub fn poll(&mut self, max: Option<Duration>, news: &mut Vec<(PortId, Happening)>) -> io::Result<()> {
+        let max = if self.news.is_empty() { max } else { Some(Duration::ZERO) };
+        match self.poll.poll(&mut self.events, max) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => self.events.clear(),
+            Ok(()) => {}
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            self.on_event(event);
+        }
+        self.events = events;
+        self.on_remote();
+        news.append(&mut self.news);
+        Ok(())
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.remote.clone().into()
+    }
+
+    pub(crate) fn take_interruption(&self) -> bool {
+        self.remote.interrupted.swap(false, Ordering::Acquire)
+    }
+
+    pub(crate) fn provide(&mut self, name: &str, stream: Box<dyn Stream>) {
+        self.provided.insert(name.to_owned(), stream);
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let Some(&Some(port)) = self.by_index.get(event.token().0) else { return };
+        if let Some(Port::Dialling(_)) = self.ports.get(port)
+            && !self.on_dialled(port)
+        {
+            return;
+        }
+        let error = event.is_error();
+        let mut readiness = Readiness {
+            readable: event.is_readable() || error,
+            writable: event.is_writable() || event.is_write_closed() || error,
+            read_closed: event.is_read_closed(),
+        };
+        // Not a socket, perhaps: a short read may leave bytes behind.
+        readiness.read_closed |= readiness.readable && matches!(self.ports.get(port), Some(Port::Provided(_)));
+        self.news.push((port, Happening::Ready(readiness)));
+    }
+
+    /// Whether the dial has succeeded.
+    fn on_dialled(&mut self, port: PortId) -> bool {
+        let Some(Port::Dialling(stream)) = self.ports.get(port) else { return false };
+        let change = match dialled(stream) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return false,
+            Err(error) => PortChange::Failed(port_error(&error)),
+        };
+        let Some(Port::Dialling(stream)) = self.take(port) else { return false };
+        let opened = matches!(change, PortChange::Opened { .. });
+        self.put(port, Port::Tcp(stream));
+        self.news.push((port, Happening::Change(change)));
+        opened
+    }
+
+    fn on_remote(&mut self) {
+        let remote = Arc::clone(&self.remote);
+        let answers = std::mem::take(&mut *lock(&remote.answers));
+        for (port, change) in answers {
+            if self.ports.contains(port) {
+                self.news.push((port, Happening::Change(change)));
+            }
+        }
+        let mut nudged = std::mem::take(&mut *lock(&remote.nudged));
+        while let Some(port) = nudged.pop() {
+            self.on_nudge(port);
+        }
+    }
+
+    fn on_nudge(&mut self, port: PortId) {
+        match self.ports.get_mut(port) {
+            Some(Port::Pipe { end, opened }) if end.is_joined() => {
+                // The pipe tells bytes from the end only by being read until it blocks.
+                let readable = end.is_readable();
+                if !std::mem::replace(opened, true) {
+                    self.news.push((port, Happening::Change(PortChange::Opened { local: None, peer: None })));
+                }
+                let readiness = Readiness { readable, writable: true, read_closed: readable };
+                self.news.push((port, Happening::Ready(readiness)));
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, port: PortId, address: SocketAddr) -> io::Result<()> {
+        let mut stream = TcpStream::connect(address)?;
+        self.poll.registry().register(&mut stream, Token(port.index()), BOTH)?;
+        self.put(port, Port::Dialling(stream));
+        Ok(())
+    }
+
+    fn listen(&mut self, port: PortId, address: SocketAddr) -> io::Result<()> {
+        let mut listener = listener(address)?;
+        let local = listener.local_addr()?;
+        self.poll.registry().register(&mut listener, Token(port.index()), Interest::READABLE)?;
+        self.put(port, Port::Listener(listener));
+        self.news.push((port, Happening::Change(PortChange::Opened { local: Some(local), peer: None })));
+        Ok(())
+    }
+
+    fn open_host(&mut self, port: PortId, name: &str) -> io::Result<()> {
+        if let Some(mut stream) = self.provided.remove(name) {
+            self.poll.registry().register(&mut *stream, Token(port.index()), BOTH)?;
+            self.put(port, Port::Provided(stream));
+            self.news.push((port, Happening::Change(PortChange::Opened { local: None, peer: None })));
+            return Ok(());
+        }
+        let nudge = Arc::new(Nudge { remote: Arc::clone(&self.remote), port });
+        let end = Exchange::of_process().open(name, nudge.clone().into());
+        self.put(port, Port::Pipe { end, opened: false });
+        nudge.wake();
+        Ok(())
+    }
+
+    fn put(&mut self, port: PortId, state: Port) {
+        let index = port.index();
+        if index >= self.by_index.len() {
+            self.by_index.resize(index + 1, None);
+        }
+        self.by_index[index] = Some(port);
+        self.ports.insert(port, state);
+    }
+
+    fn take(&mut self, port: PortId) -> Option<Port> {
+        let state = self.ports.remove(port)?;
+        self.by_index[port.index()] = None;
+        Some(state)
+    }
+}
+
+impl Sockets for MioSockets {
+    fn open(&mut self, port: PortId, spec: PortSpec) -> Result<(), PortError> {
+        match spec {
+            PortSpec::Dial(address) => self.dial(port, address),
+            PortSpec::Listen(address) => self.listen(port, address),
+            PortSpec::Host(name) => self.open_host(port, &name),
+        }
+        .map_err(|error| port_error(&error))
+    }
+
+    fn resolve(&mut self, port: PortId, name: Name) -> Result<(), PortError> {
+        if let Ok(literal) = name.parse::<IpAddr>() {
+            self.put(port, Port::Question);
+            let answer = PortChange::Resolved(Addrs::from_iter([literal]));
+            self.news.push((port, Happening::Change(answer)));
+            return Ok(());
+        }
+        let resolver = match &self.resolver {
+            Some(resolver) => resolver,
+            None => self.resolver.insert(Resolver::start(&self.remote).map_err(|_| PortError::Exhausted)?),
+        };
+        resolver.ask(port, name)?;
+        self.put(port, Port::Question);
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: PortId, port: PortId) -> io::Result<SocketAddr> {
+        let Some(Port::Listener(socket)) = self.ports.get(listener) else { return Err(not_connected()) };
+        let (mut stream, peer) = socket.accept()?;
+        set_nodelay(&stream);
+        self.poll.registry().register(&mut stream, Token(port.index()), BOTH)?;
+        self.put(port, Port::Tcp(stream));
+        Ok(peer)
+    }
+
+    fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize> {
+        match self.ports.get_mut(port) {
+            Some(Port::Tcp(stream)) => stream.write(bytes),
+            Some(Port::Provided(stream)) => stream.write(bytes),
+            Some(Port::Pipe { end, .. }) => end.try_send(bytes),
+            _ => Err(not_connected()),
+        }
+    }
+
+    fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize> {
+        match self.ports.get_mut(port) {
+            Some(Port::Tcp(stream)) => stream.read(buf),
+            Some(Port::Provided(stream)) => stream.read(buf),
+            Some(Port::Pipe { end, .. }) => end.try_recv(buf),
+            Some(Port::Ended) => Ok(0),
+            _ => Err(not_connected()),
+        }
+    }
+
+    fn finish(&mut self, port: PortId) -> io::Result<()> {
+        match self.ports.get_mut(port) {
+            Some(Port::Tcp(stream)) => stream.shutdown(Shutdown::Write),
+            Some(Port::Pipe { end, .. }) => {
+                end.finish();
+                Ok(())
+            }
+            Some(Port::Provided(stream)) => {
+                let flushed = stream.flush();
+                self.close(port, false);
+                self.put(port, Port::Ended);
+                let ended = Readiness { readable: true, writable: false, read_closed: true };
+                self.news.push((port, Happening::Ready(ended)));
+                flushed
+            }
+            _ => Err(not_connected()),
+        }
+    }
+
+    fn close(&mut self, port: PortId, abort: bool) {
+        self.news.retain(|(named, _)| *named != port);
+        match self.take(port) {
+            Some(Port::Tcp(stream)) if abort => _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Some(Port::Pipe { end, .. }) if !abort => end.finish(),
+            Some(Port::Provided(mut stream)) => _ = self.poll.registry().deregister(&mut *stream),
+            Some(Port::Question) => self.resolver.iter().for_each(|resolver| resolver.cancel(port)),
+            _ => {}
+        }
+    }
+
+    fn short_read_is_empty(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android"))
+    }
+}
+
+fn dialled(stream: &TcpStream) -> io::Result<PortChange> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    let peer = stream.peer_addr()?;
+    set_nodelay(stream);
+    Ok(PortChange::Opened { local: Some(stream.local_addr()?), peer: Some(peer) })
+}
+
+/// Some systems refuse it once the peer has reset the connection, which the next read tells better.
+fn set_nodelay(stream: &TcpStream) {
+    _ = stream.set_nodelay(true);
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // On Windows this would let another program take the address over.
+    socket.set_reuse_address(cfg!(not(windows)))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn port_error(error: &io::Error) -> PortError {
+    /// ENFILE and EMFILE on every Unix; the standard library has no kind for them.
+    const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+    match error.raw_os_error() {
+        Some(code) if cfg!(unix) && NO_DESCRIPTORS.contains(&code) => PortError::Exhausted,
+        _ => error.kind().into(),
+    }
+}
+
+fn not_connected() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
