@@ -1,0 +1,316 @@
+//! Sockets on tokio's reactor, by readiness.
+//!
+//! Each port has one waker, which lists the port and wakes the task. All input and output goes through tokio's
+//! `poll_*` functions with that waker, so whatever says `WouldBlock` has registered it in the same step, and no
+//! edge is lost in between. A waker does not say which direction woke; trying the other one costs no system
+//! call, as tokio remembers that it was not ready.
+//!
+//! For the same reason short reads are not reported as empty: tokio notes a short read where that proves
+//! something (epoll, kqueue, and not once the end of the stream is known), so the second try ends in tokio's
+//! bookkeeping, and everywhere else it is needed.
+//!
+//! Dials and look-ups are futures that live in their port, polled when their waker fires and dropped with it.
+//! Only a look-up that has begun goes on in tokio's blocking pool until the system answers.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use switchboard::machine::conformance::Happening;
+use switchboard::machine::ids::{PortId, Table};
+use switchboard::machine::pipe::{Exchange, PipeEnd};
+use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
+use switchboard::machine::pump::{Readiness, Sockets};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::wakeups::Wakeups;
+
+/// Connections that the system completes before they are accepted.
+const BACKLOG: u32 = 1024;
+/// Look-ups in progress at once; one more fails as [`PortError::Exhausted`].
+const LOOKUPS: usize = 64;
+
+/// A byte stream that a program hands to a driver.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type Begun<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+/// TCP, name look-ups, handed-over streams and in-process pipes; used inside a runtime with I/O enabled.
+#[derive(Default)]
+pub struct TokioSockets {
+    sockets: Table<PortId, Socket>,
+    wakeups: Arc<Wakeups>,
+    provided: Vec<(String, Box<dyn Stream>)>,
+    lingering: Vec<(PortId, Socket)>,
+    lookups: Arc<()>,
+}
+
+struct Socket {
+    kind: Kind,
+    opened: bool,
+    owes: Owes,
+    waker: Waker,
+}
+
+enum Kind {
+    Lookup(Begun<Addrs>),
+    Dial(Begun<TcpStream>),
+    Listener(TcpListener),
+    Tcp(TcpStream),
+    Host(Box<dyn Stream>),
+    Pipe(PipeEnd),
+}
+
+/// What a stream has taken and not passed on yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owes {
+    Nothing,
+    Flush,
+    Shutdown,
+}
+
+impl TokioSockets {
+    /// No sockets yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps a stream for the first port that is opened as [`PortSpec::Host`] of that name.
+    pub fn provide(&mut self, name: &str, stream: impl Stream + 'static) {
+        self.provided.push((name.to_owned(), Box::new(stream)));
+    }
+
+    /// The next thing that happened to a port, for the pump to be told; `cx` is woken by whatever comes next.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(PortId, Happening)> {
+        while let Poll::Ready(port) = self.wakeups.poll_pop(cx) {
+            if let Poll::Ready(happening) = self.look(port) {
+                return Poll::Ready((port, happening));
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(crate) fn wakeups(&self) -> Arc<Wakeups> {
+        self.wakeups.clone()
+    }
+
+    fn look(&mut self, port: PortId) -> Poll<Happening> {
+        let Some(socket) = self.sockets.get_mut(port) else {
+            self.lingering.retain_mut(|(owner, socket)| *owner != port || socket.poll_owed().is_pending());
+            return Poll::Pending;
+        };
+        if socket.opened {
+            return Poll::Ready(match socket.poll_owed() {
+                Poll::Ready(Err(error)) => Happening::Change(PortChange::Failed(error.into())),
+                _ => Happening::Ready(Readiness { readable: true, writable: true, read_closed: false }),
+            });
+        }
+        let change = ready!(socket.poll_open());
+        socket.opened = true;
+        match change {
+            PortChange::Opened { .. } => self.wakeups.push(port),
+            _ => _ = self.sockets.remove(port),
+        }
+        Poll::Ready(Happening::Change(change))
+    }
+
+    fn insert(&mut self, port: PortId, kind: Kind, opened: bool) {
+        let waker = self.wakeups.waker(port);
+        self.sockets.insert(port, Socket { kind, opened, owes: Owes::Nothing, waker });
+        self.wakeups.push(port);
+    }
+
+    fn host(&mut self, port: PortId, name: &str) -> Kind {
+        match self.provided.iter().position(|(provided, _)| provided == name) {
+            Some(index) => Kind::Host(self.provided.remove(index).1),
+            None => Kind::Pipe(Exchange::of_process().open(name, self.wakeups.waker(port))),
+        }
+    }
+
+    fn socket(&mut self, port: PortId) -> io::Result<&mut Socket> {
+        self.sockets.get_mut(port).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Sockets for TokioSockets {
+    fn open(&mut self, port: PortId, spec: PortSpec) -> Result<(), PortError> {
+        let kind = match spec {
+            PortSpec::Dial(addr) => Kind::Dial(Box::pin(dial(addr))),
+            PortSpec::Listen(addr) => Kind::Listener(listen(addr)?),
+            PortSpec::Host(name) => self.host(port, &name),
+        };
+        self.insert(port, kind, false);
+        Ok(())
+    }
+
+    fn resolve(&mut self, port: PortId, name: Name) -> Result<(), PortError> {
+        if Arc::strong_count(&self.lookups) > LOOKUPS {
+            return Err(PortError::Exhausted);
+        }
+        let lookup = self.lookups.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = look_up(&name);
+            drop(lookup);
+            answer
+        });
+        self.insert(port, Kind::Lookup(Box::pin(async { answer.await? })), false);
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: PortId, port: PortId) -> io::Result<SocketAddr> {
+        let socket = self.socket(listener)?;
+        let Kind::Listener(listener) = &socket.kind else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let accepted = listener.poll_accept(&mut Context::from_waker(&socket.waker));
+        let (stream, peer) = or_would_block(accepted)?;
+        _ = stream.set_nodelay(true);
+        self.insert(port, Kind::Tcp(stream), true);
+        Ok(peer)
+    }
+
+    fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize> {
+        or_would_block(self.socket(port)?.poll_send(bytes))
+    }
+
+    fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize> {
+        or_would_block(self.socket(port)?.poll_recv(buf))
+    }
+
+    fn finish(&mut self, port: PortId) -> io::Result<()> {
+        let socket = self.socket(port)?;
+        socket.owes = Owes::Shutdown;
+        match socket.poll_owed() {
+            Poll::Ready(result) => result,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn close(&mut self, port: PortId, abort: bool) {
+        let Some(socket) = self.sockets.remove(port) else { return };
+        match &socket.kind {
+            Kind::Tcp(stream) if abort => _ = SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+            _ if !abort && socket.owes != Owes::Nothing => self.lingering.push((port, socket)),
+            _ => {}
+        }
+    }
+
+    fn short_read_is_empty(&self) -> bool {
+        false
+    }
+}
+
+impl Socket {
+    fn poll_open(&mut self) -> Poll<PortChange> {
+        let mut cx = Context::from_waker(&self.waker);
+        if let Kind::Dial(dial) = &mut self.kind {
+            match ready!(dial.as_mut().poll(&mut cx)) {
+                Ok(stream) => self.kind = Kind::Tcp(stream),
+                Err(error) => return Poll::Ready(PortChange::Failed(error.into())),
+            }
+        }
+        let (local, peer) = match &mut self.kind {
+            Kind::Lookup(answer) => return answer.as_mut().poll(&mut cx).map(answered),
+            Kind::Pipe(end) if !end.is_joined() => return Poll::Pending,
+            Kind::Listener(listener) => (listener.local_addr().ok(), None),
+            Kind::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
+            Kind::Dial(_) | Kind::Host(_) | Kind::Pipe(_) => (None, None),
+        };
+        Poll::Ready(PortChange::Opened { local, peer })
+    }
+
+    fn poll_recv(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        if let Kind::Pipe(end) = &self.kind {
+            return Poll::Ready(end.try_recv(buf.initialize_unfilled()));
+        }
+        let (stream, mut cx) = self.stream()?;
+        ready!(stream.poll_read(&mut cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn poll_send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Kind::Pipe(end) = &self.kind {
+            return Poll::Ready(end.try_send(bytes));
+        }
+        let (stream, mut cx) = self.stream()?;
+        let sent = ready!(stream.poll_write(&mut cx, bytes))?;
+        if sent == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.owes = Owes::Flush;
+        match self.poll_owed() {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(sent)),
+        }
+    }
+
+    fn poll_owed(&mut self) -> Poll<io::Result<()>> {
+        if let (Kind::Pipe(end), Owes::Shutdown) = (&self.kind, self.owes) {
+            end.finish();
+            self.owes = Owes::Nothing;
+        }
+        let owes = self.owes;
+        let result = match owes {
+            Owes::Nothing => return Poll::Ready(Ok(())),
+            Owes::Flush => self.stream().map(|(stream, mut cx)| stream.poll_flush(&mut cx)),
+            Owes::Shutdown => self.stream().map(|(stream, mut cx)| stream.poll_shutdown(&mut cx)),
+        };
+        let result = ready!(result?);
+        self.owes = Owes::Nothing;
+        Poll::Ready(result)
+    }
+
+    fn stream(&mut self) -> io::Result<(Pin<&mut dyn Stream>, Context<'_>)> {
+        let stream: &mut dyn Stream = match &mut self.kind {
+            Kind::Tcp(stream) => stream,
+            Kind::Host(stream) => &mut **stream,
+            _ => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok((Pin::new(stream), Context::from_waker(&self.waker)))
+    }
+}
+
+async fn dial(addr: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows the option means something else: it lets others take the address over.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+fn look_up(name: &str) -> io::Result<Addrs> {
+    let mut addrs = Addrs::new();
+    for ip in (name, 0).to_socket_addrs()?.map(|addr: SocketAddr| -> IpAddr { addr.ip() }) {
+        if !addrs.contains(&ip) {
+            addrs.push(ip);
+        }
+    }
+    Ok(addrs)
+}
+
+fn answered(answer: io::Result<Addrs>) -> PortChange {
+    match answer {
+        Ok(addrs) if !addrs.is_empty() => PortChange::Resolved(addrs),
+        _ => PortChange::Failed(PortError::NameNotFound),
+    }
+}
+
+fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
