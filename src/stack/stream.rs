@@ -12,11 +12,13 @@ use crate::link::http::{self, HttpError};
 #[cfg(feature = "tls")]
 use crate::link::tls::{self, Tls, TlsError, TlsInfo};
 #[cfg(feature = "ws")]
-use crate::link::websocket::{self, CloseCode, Role, WebSocket};
+use crate::link::websocket::{self, Role, State, WebSocket};
 use crate::machine::buf::Buf;
 use crate::machine::limits::Limits;
 use crate::machine::payload::{Flow, Framer, Kind, Payload};
 use crate::machine::{Cx, Fill};
+#[cfg(feature = "ws")]
+use crate::wire::websocket::CloseCode;
 
 /// Plaintext encrypted at once: a TLS record.
 const RECORD: usize = 16 * 1024;
@@ -438,7 +440,7 @@ impl Stream {
                 break;
             }
         }
-        if matches!(self.ending, Ending::Closing | Ending::Failed) && self.inner.is_closed() {
+        if self.ending == Ending::Failed || self.ending == Ending::Closing && self.inner.is_closed() {
             tls.close();
             tls.fill(buf)?;
         }
@@ -651,7 +653,7 @@ impl Inner {
     fn is_closed(&self) -> bool {
         match &self.phase {
             #[cfg(feature = "ws")]
-            Phase::WebSocket(websocket) => websocket.is_closed(),
+            Phase::WebSocket(websocket) => matches!(websocket.state(), State::Closed { .. }),
             _ => true,
         }
     }
