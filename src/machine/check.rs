@@ -151,7 +151,7 @@ impl<M> Checked<M> {
         }
     }
 
-    fn after_poll<E>(&mut self, now: Instant, output: &Output<E>) {
+    fn after_poll<E>(&mut self, output: &Output<E>) {
         let rank = match output {
             Output::Port(..) => Rank::Request,
             Output::Event(_) => Rank::Event,
@@ -166,7 +166,7 @@ impl<M> Checked<M> {
             Output::Port(port, request) => self.after_request(*port, request),
             Output::Ready(port) => self.after_ready(*port),
             Output::Event(_) => {}
-            Output::Wait(deadline) => self.after_wait(now, *deadline),
+            Output::Wait(deadline) => self.after_wait(*deadline),
         }
     }
 
@@ -192,10 +192,12 @@ impl<M> Checked<M> {
         self.update(port, |state| state.ready = true);
     }
 
-    fn after_wait(&mut self, now: Instant, deadline: Option<Deadline>) {
+    fn after_wait(&mut self, deadline: Option<Deadline>) {
         if let Some(deadline) = deadline {
             let Deadline { at, why } = deadline;
-            self.require(2, at > now, || format!("`Wait` until {at} for {why}, but it is {now}"));
+            // A call may come late, between the deadline and its timeout: the timeout is the next input then.
+            let last = self.ledger.now;
+            self.require(2, at > last, || format!("`Wait` until {at} for {why}, but the last input came at {last}"));
         }
         let (early, before) = (self.ledger.early, self.ledger.deadline);
         self.require(3, !early || deadline == before, || {
@@ -237,7 +239,7 @@ impl<M: Machine> Machine for Checked<M> {
     fn poll(&mut self, cx: &mut Cx<'_>) -> Output<Self::Event> {
         let output = self.machine.poll(cx);
         if !self.is_off() {
-            self.after_poll(cx.now, &output);
+            self.after_poll(&output);
             if let Output::Wait(_) = output {
                 self.probe(cx);
             }
