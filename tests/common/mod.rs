@@ -16,7 +16,7 @@ use switchboard::transport::{DownReason, LinkInfo, TransportEvent};
 pub type Node = Alone<AnyTransport>;
 
 /// The kinds of connection strings that carry messages between hosts.
-pub const KINDS: [&str; 2] = ["tcp", "tls"];
+pub const KINDS: [&str; 4] = ["tcp", "tls", "ws", "wss"];
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

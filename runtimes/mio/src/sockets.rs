@@ -50,7 +50,10 @@ enum Port {
     Dialling(TcpStream),
     Tcp(TcpStream),
     Listener(TcpListener),
-    Pipe { end: PipeEnd, opened: bool },
+    Pipe {
+        end: PipeEnd,
+        opened: bool,
+    },
     Provided(Box<dyn Stream>),
     /// A provided stream that was finished.
     Ended,

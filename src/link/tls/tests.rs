@@ -1,8 +1,18 @@
+<<<<<<< HEAD
 use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
+=======
+mod harness;
+
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair};
+
+use harness::{End, Pair, World, in_small_pieces};
+>>>>>>> tls
 
 use super::*;
 use crate::machine::rng::Rng;
@@ -395,6 +405,7 @@ fn a_client_without_roots_or_versions_cannot_be_made() {
     assert_eq!(ClientConfig::new([vec![1, 2, 3]]).unwrap_err(), ConfigError::NoRoots);
     assert_eq!(ClientConfig::with_versions([world.root], &[]).unwrap_err(), ConfigError::NoVersion);
 }
+<<<<<<< HEAD
 
 /// Records of 32 bytes, so that most handshake messages span several.
 fn in_small_pieces(mut config: ServerConfig) -> ServerConfig {
@@ -546,3 +557,5 @@ impl End {
         self.tls.collect();
     }
 }
+=======
+>>>>>>> tls

@@ -133,11 +133,6 @@ impl Links {
         self.after(cx, id);
     }
 
-    /// Whether a port belongs to a link.
-    pub(super) fn owns(&self, port: PortId) -> bool {
-        self.by_port.contains(port)
-    }
-
     /// How many connections are not up yet.
     pub(super) const fn opening(&self) -> usize {
         self.opening
@@ -187,7 +182,7 @@ impl Links {
         let mut supply = |out: &mut dyn Framer| supplies && upper.supply(id, out);
         let filled = link.stream.fill(cx, &mut self.tools, buf, &mut supply);
         let fill = filled.unwrap_or_else(|error| {
-            self.end(cx, id, DownReason::Stream(error));
+            self.end(cx.now, id, DownReason::Stream(error));
             Fill::Done
         });
         if fill == Fill::Done {
@@ -269,7 +264,7 @@ impl Links {
         let mut up = |kind, message: Payload<'_>| {
             if hears { upper.deliver(id, kind, message) } else { Flow::Go }
         };
-        match link.stream.receive(cx, &self.limits, &mut self.tools, data, &mut up) {
+        match link.stream.receive(cx, &mut self.tools, data, &mut up) {
             Ok(Flow::Go) => {
                 link.paused = false;
                 Flow::Go
@@ -281,7 +276,7 @@ impl Links {
                 Flow::Stop
             }
             Err(error) => {
-                self.end(cx, id, DownReason::Stream(error));
+                self.end(cx.now, id, DownReason::Stream(error));
                 Flow::Stop
             }
         }
@@ -295,7 +290,7 @@ impl Links {
             Ok(goodbye) => DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }),
             Err(error) => DownReason::Stream(error),
         };
-        self.end(cx, id, reason);
+        self.end(cx.now, id, reason);
         self.finish(id);
     }
 
@@ -304,30 +299,30 @@ impl Links {
         match timer {
             LinkTimer::Patience if link.state == State::Opening => self.abort(cx, id, DownReason::HandshakeTimeout),
             LinkTimer::Patience => self.abort(cx, id, DownReason::Requested),
-            LinkTimer::Silence => self.on_silence(cx, id),
+            LinkTimer::Silence => self.on_silence(cx.now, id),
             LinkTimer::Pong => self.abort(cx, id, DownReason::Silent),
         }
     }
 
     /// The keep-alive is not moved by each message: when it comes, it looks how long ago the last one was.
-    fn on_silence(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn on_silence(&mut self, now: Instant, id: LinkId) {
         let (Some(link), Some(ping_after)) = (self.table.get_mut(id), self.limits.ping_after) else { return };
-        let due = if link.paused { cx.now + ping_after } else { link.heard + ping_after };
-        if due > cx.now {
+        let due = if link.paused { now + ping_after } else { link.heard + ping_after };
+        if due > now {
             link.timers.set(LinkTimer::Silence, due);
         } else if link.stream.ping() {
-            link.timers.set(LinkTimer::Pong, cx.now + self.limits.pong_time);
+            link.timers.set(LinkTimer::Pong, now + self.limits.pong_time);
         }
     }
 
     /// What follows for a link from anything that touched it.
     fn after(&mut self, cx: &mut Cx<'_>, id: LinkId) {
-        self.come_up(cx, id);
+        self.come_up(cx.now, id);
         let Some(link) = self.table.get_mut(id) else { return };
         if link.timers.runs(LinkTimer::Pong) && link.heard == cx.now {
             link.timers.stop(LinkTimer::Pong);
             link.timers.set(LinkTimer::Silence, cx.now);
-            self.on_silence(cx, id);
+            self.on_silence(cx.now, id);
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.wants_fill() {
@@ -336,7 +331,7 @@ impl Links {
         let said_goodbye = link.state == State::Up && link.stream.goodbye().is_some();
         if said_goodbye {
             let goodbye = link.stream.goodbye().unwrap_or_default();
-            self.end(cx, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
+            self.end(cx.now, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.is_finished() {
@@ -346,13 +341,13 @@ impl Links {
         self.deadlines.set(id, link.timers.earliest::<LinkTimer>());
     }
 
-    fn come_up(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn come_up(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.table.get_mut(id).filter(|link| link.state == State::Opening) else { return };
         let Some(opened) = link.stream.take_opened() else { return };
         link.state = State::Up;
         link.timers.clear();
         if let Some(ping_after) = self.limits.ping_after {
-            link.timers.set(LinkTimer::Silence, cx.now + ping_after);
+            link.timers.set(LinkTimer::Silence, now + ping_after);
         }
         self.opening -= 1;
         self.ready.push(link.port);
@@ -361,7 +356,7 @@ impl Links {
     }
 
     /// Ends a link for the layer above; its port lingers until all is said, or until `close_time`.
-    fn end(&mut self, cx: &mut Cx<'_>, id: LinkId, reason: DownReason) {
+    fn end(&mut self, now: Instant, id: LinkId, reason: DownReason) {
         let Some(link) = self.table.get_mut(id) else { return };
         let state = std::mem::replace(&mut link.state, State::Lingering);
         let reason = if state == State::Closing { DownReason::Requested } else { reason };
@@ -375,7 +370,7 @@ impl Links {
         self.events.push_back(event);
         self.ended = Some(Ended { was_up: state != State::Opening, reason });
         link.timers.clear();
-        link.timers.set(LinkTimer::Patience, cx.now + self.limits.close_time);
+        link.timers.set(LinkTimer::Patience, now + self.limits.close_time);
         if std::mem::take(&mut link.paused) {
             self.requests.push_back((link.port, PortRequest::Resume));
         }
@@ -396,7 +391,7 @@ impl Links {
 
     /// The port is dead.
     fn remove(&mut self, cx: &mut Cx<'_>, id: LinkId, reason: DownReason) {
-        self.end(cx, id, reason);
+        self.end(cx.now, id, reason);
         let Some(link) = self.table.remove(id) else { return };
         self.lingering -= 1;
         self.by_port.remove(link.port);
