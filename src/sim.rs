@@ -26,6 +26,7 @@ mod packet;
 mod sockets;
 mod stream;
 mod transcript;
+mod woken;
 
 pub use failure::{Failure, Stuck, Waiting};
 pub use harness::Harness;

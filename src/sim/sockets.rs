@@ -7,11 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Wake, Waker};
 
 use super::packet::{Key, Packet, Segment, Side};
 use super::stream::{Owner, Phase, Stream};
+use super::woken::Woken;
 use crate::machine::conformance::Happening;
 use crate::machine::ids::{PortId, Table};
 use crate::machine::pipe::{Exchange, PipeEnd};
@@ -41,7 +40,7 @@ pub struct VirtualSockets {
     outbox: Vec<Sent>,
     happenings: Vec<(PortId, Happening)>,
     exchange: Exchange,
-    woken: Arc<Woken>,
+    woken: Woken,
 }
 
 /// What a host wants of its world.
@@ -72,20 +71,6 @@ struct Listener {
     port: PortId,
     answering: usize,
     queue: VecDeque<Key>,
-}
-
-#[derive(Debug, Default)]
-struct Woken(Mutex<Vec<PortId>>);
-
-struct PortWaker {
-    port: PortId,
-    woken: Arc<Woken>,
-}
-
-impl Wake for PortWaker {
-    fn wake(self: Arc<Self>) {
-        self.woken.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.port);
-    }
 }
 
 impl Sockets for VirtualSockets {
@@ -192,7 +177,7 @@ impl VirtualSockets {
             outbox: Vec::new(),
             happenings: Vec::new(),
             exchange: Exchange::new(),
-            woken: Arc::default(),
+            woken: Woken::default(),
         }
     }
 
@@ -288,11 +273,8 @@ impl VirtualSockets {
         for key in std::mem::take(&mut self.acks) {
             self.with(key, Stream::ack);
         }
-        let mut woken = std::mem::take(&mut *self.woken.0.lock().unwrap_or_else(PoisonError::into_inner));
-        woken.sort_unstable();
-        woken.dedup();
         let boot = self.boot;
-        self.outbox.extend(woken.into_iter().map(|port| Sent::Wake(Ticket { boot, port })));
+        self.outbox.extend(self.woken.take().into_iter().map(|port| Sent::Wake(Ticket { boot, port })));
         std::mem::take(&mut self.outbox)
     }
 
@@ -360,7 +342,7 @@ impl VirtualSockets {
     }
 
     fn join(&mut self, port: PortId, name: &str) {
-        let waker = Waker::from(Arc::new(PortWaker { port, woken: Arc::clone(&self.woken) }));
+        let waker = self.woken.waker(port);
         let end = self.exchange.open(name, waker.clone());
         self.ports.insert(port, Socket::Pipe { end, opened: false });
         waker.wake();
