@@ -203,6 +203,7 @@ impl Stream {
                 self.inner.answer(error);
             }
         }
+        self.close_seal();
         result
     }
 
@@ -277,6 +278,7 @@ impl Stream {
             return Ok(goodbye);
         }
         let failed = std::mem::replace(&mut self.ending, Ending::Failed) == Ending::Failed;
+        self.close_seal();
         match self.ended_during() {
             Some(during) if !failed => Err(StreamError::Ended(during)),
             _ => Ok(Goodbye::default()),
@@ -305,11 +307,16 @@ impl Stream {
             return Ok(self.inner.fill(cx, buf, supply));
         }
         let fill = self.seal.fill(cx, &mut tools.0, buf, &mut self.inner, supply)?;
-        let closes = self.ending == Ending::Failed || self.ending == Ending::Closing && self.inner.is_closed();
-        if fill == Fill::Done && closes {
-            self.seal.close(buf)?;
-        }
+        self.close_seal();
         Ok(fill)
+    }
+
+    /// TLS says that our side sends no more once nothing inside it is owed.
+    fn close_seal(&mut self) {
+        let closed = self.ending == Ending::Failed || self.ending == Ending::Closing && self.inner.is_closed();
+        if closed && !self.inner.wants_fill() {
+            self.seal.close();
+        }
     }
 
     fn is_open(&self) -> bool {

@@ -6,12 +6,9 @@ use std::mem;
 use super::HttpError;
 use crate::machine::limits::Limits;
 
-<<<<<<< HEAD
-=======
 /// A whole head, and how many of the bytes at hand belong to it.
 pub(super) type Whole<'a> = (Cow<'a, [u8]>, usize);
 
->>>>>>> tls
 /// Finds the end of a head in bytes that may come in pieces.
 #[derive(Debug)]
 pub(super) struct Gather {
@@ -33,11 +30,7 @@ impl Gather {
     }
 
     /// The whole head and how many of these bytes belong to it; none if more must come.
-<<<<<<< HEAD
-    pub(super) fn take<'a>(&mut self, data: &'a [u8]) -> Result<Option<(Cow<'a, [u8]>, usize)>, HttpError> {
-=======
     pub(super) fn take<'a>(&mut self, data: &'a [u8]) -> Result<Option<Whole<'a>>, HttpError> {
->>>>>>> tls
         if self.finished {
             return Err(HttpError::Finished);
         }

@@ -44,7 +44,7 @@ impl Seal {
 
     pub(super) fn receive(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &Cx<'_>,
         scratch: &mut Scratch,
         data: &mut [u8],
         inner: &mut Inner,
@@ -93,10 +93,10 @@ impl Seal {
     }
 
     /// Says that our side sends no more.
-    pub(super) fn close(&mut self, buf: &mut Buf) -> Result<(), StreamError> {
-        let Some(tls) = &mut self.0 else { return Ok(()) };
-        tls.close();
-        Ok(tls.fill(buf)?)
+    pub(super) fn close(&mut self) {
+        if let Some(tls) = &mut self.0 {
+            tls.close();
+        }
     }
 
     pub(super) fn wants_fill(&self) -> bool {

@@ -25,7 +25,7 @@ impl Seal {
 
     pub(super) fn receive(
         &self,
-        _: &mut Cx<'_>,
+        _: &Cx<'_>,
         _: &mut Scratch,
         data: &mut [u8],
         inner: &mut Inner,
@@ -45,9 +45,7 @@ impl Seal {
         Ok(inner.fill(cx, buf, supply))
     }
 
-    pub(super) const fn close(&self, _: &Buf) -> Result<(), StreamError> {
-        Ok(())
-    }
+    pub(super) const fn close(&self) {}
 
     pub(super) const fn wants_fill(&self) -> bool {
         false

@@ -130,7 +130,7 @@ impl Links {
         self.table.insert(id, link);
         self.by_port.insert(port, id);
         self.opening += 1;
-        self.after(cx, id);
+        self.after(cx.now, id);
     }
 
     /// How many connections are not up yet.
@@ -162,13 +162,13 @@ impl Links {
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8], upper: &mut dyn Upper) {
         let Some(&id) = self.by_port.get(port) else { return };
         self.deliver(cx, id, data, upper);
-        self.after(cx, id);
+        self.after(cx.now, id);
     }
 
     pub(super) fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
         let Some(&id) = self.by_port.get(port) else { return };
         match change {
-            PortChange::Eof => self.on_eof(cx, id),
+            PortChange::Eof => self.on_eof(cx.now, id),
             PortChange::Failed(error) => self.remove(cx, id, DownReason::Port(error)),
             PortChange::Closed => self.remove(cx, id, DownReason::Requested),
             PortChange::Opened { .. } | PortChange::Accepted { .. } | PortChange::Resolved(_) => {}
@@ -186,7 +186,7 @@ impl Links {
             Fill::Done
         });
         if fill == Fill::Done {
-            self.after(cx, id);
+            self.after(cx.now, id);
         }
         fill
     }
@@ -206,7 +206,7 @@ impl Links {
         if self.deliver(cx, id, &mut [], upper) == Flow::Go {
             self.requests.push_back((port, PortRequest::Resume));
         }
-        self.after(cx, id);
+        self.after(cx.now, id);
     }
 
     /// Closes a link once what the layer above supplies has left.
@@ -219,7 +219,7 @@ impl Links {
                 link.stream.close();
                 link.timers.clear();
                 link.timers.set(LinkTimer::Patience, cx.now + self.limits.close_time);
-                self.after(cx, id);
+                self.after(cx.now, id);
             }
             State::Closing | State::Lingering => {}
         }
@@ -237,7 +237,7 @@ impl Links {
             while let Some(timer) = self.table.get_mut(id).and_then(|link| link.timers.take_due(cx.now)) {
                 self.on_timer(cx, id, timer);
             }
-            self.after(cx, id);
+            self.after(cx.now, id);
         }
     }
 
@@ -282,7 +282,7 @@ impl Links {
         }
     }
 
-    fn on_eof(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn on_eof(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.table.get_mut(id) else { return };
         let requested = link.state == State::Closing;
         let reason = match link.stream.eof() {
@@ -290,7 +290,7 @@ impl Links {
             Ok(goodbye) => DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }),
             Err(error) => DownReason::Stream(error),
         };
-        self.end(cx.now, id, reason);
+        self.end(now, id, reason);
         self.finish(id);
     }
 
@@ -316,13 +316,13 @@ impl Links {
     }
 
     /// What follows for a link from anything that touched it.
-    fn after(&mut self, cx: &mut Cx<'_>, id: LinkId) {
-        self.come_up(cx.now, id);
+    fn after(&mut self, now: Instant, id: LinkId) {
+        self.come_up(now, id);
         let Some(link) = self.table.get_mut(id) else { return };
-        if link.timers.runs(LinkTimer::Pong) && link.heard == cx.now {
+        if link.timers.runs(LinkTimer::Pong) && link.heard == now {
             link.timers.stop(LinkTimer::Pong);
-            link.timers.set(LinkTimer::Silence, cx.now);
-            self.on_silence(cx.now, id);
+            link.timers.set(LinkTimer::Silence, now);
+            self.on_silence(now, id);
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.wants_fill() {
@@ -331,7 +331,7 @@ impl Links {
         let said_goodbye = link.state == State::Up && link.stream.goodbye().is_some();
         if said_goodbye {
             let goodbye = link.stream.goodbye().unwrap_or_default();
-            self.end(cx.now, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
+            self.end(now, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.is_finished() {
