@@ -291,7 +291,7 @@ impl Links {
             Err(error) => DownReason::Stream(error),
         };
         self.end(now, id, reason);
-        self.finish(id);
+        self.after(now, id);
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, id: LinkId, timer: LinkTimer) {
