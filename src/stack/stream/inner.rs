@@ -1,6 +1,8 @@
 //! What flows inside TLS, or on the bare stream: the HTTP upgrade and WebSocket, or length-delimited frames; and,
 //! before TLS begins, the conversation with a proxy.
 
+#![allow(clippy::needless_update, reason = "without the feature `tls` nothing is left to update")]
+
 use super::{AcceptRecipe, DialRecipe, During, Goodbye, Opened, StreamError};
 use crate::link::framed::Framed;
 use crate::link::http::{Connect, Progress, UpgradeClient, UpgradeRequest, UpgradeServer};
