@@ -122,6 +122,10 @@ pub enum DownReason {
     /// It was not up within [`Limits::handshake_time`](crate::machine::limits::Limits::handshake_time).
     #[error("the handshake took too long")]
     HandshakeTimeout,
+    /// The layer above asked for the end, and it was not complete within
+    /// [`Limits::close_time`](crate::machine::limits::Limits::close_time): what was sent last may be lost.
+    #[error("the close took too long: what was sent last may be lost")]
+    CloseTimeout,
     /// Nothing came for `ping_after`, nor an answer within `pong_time`.
     #[error("the peer has fallen silent")]
     Silent,

@@ -272,3 +272,16 @@ fn offline_connects_at_once_and_discards() {
     }
     assert_eq!(world.machine(node.host).queued(link), 0);
 }
+
+#[test]
+fn a_close_that_a_cut_keeps_from_completing_does_not_look_complete() {
+    for kind in KINDS {
+        let (mut world, mut server, mut client) = linked(17, kind, &options());
+        let link = client.links()[0];
+        world.cut(server.host, client.host);
+        client.send(&mut world, link, Kind::Binary, b"the last words").unwrap();
+        world.act(client.host, |node, cx| node.close(cx, link));
+        run(&mut world, &mut [&mut server, &mut client], |peers| !peers[1].downs().is_empty());
+        assert_eq!(client.downs(), [&DownReason::CloseTimeout], "{kind}");
+    }
+}

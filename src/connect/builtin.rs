@@ -47,6 +47,9 @@ fn websocket(
     let port = authority.port.unwrap_or(standard);
     let host = authority.host;
     if role == Role::Listen {
+        if path.contains('?') {
+            return Err(string.malformed(Part::Path, "a listener's path has no query"));
+        }
         let rules = UpgradeRules {
             path: (path != "/").then_some(path),
             subprotocols: options.subprotocols.clone(),

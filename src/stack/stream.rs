@@ -278,11 +278,13 @@ impl Stream {
         if let Some(goodbye) = self.goodbye() {
             return Ok(goodbye);
         }
-        let failed = std::mem::replace(&mut self.ending, Ending::Failed) == Ending::Failed;
+        let ending = std::mem::replace(&mut self.ending, Ending::Failed);
         self.close_seal();
-        match self.ended_during() {
-            Some(during) if !failed => Err(StreamError::Ended(during)),
-            _ => Ok(Goodbye::default()),
+        match (self.ended_during(), ending) {
+            (None, _) | (_, Ending::Failed) => Ok(Goodbye::default()),
+            // Who was told goodbye may leave without a word.
+            (Some(During::Open), Ending::Closing) if self.inner.ends_with_seal() => Ok(Goodbye::default()),
+            (Some(during), _) => Err(StreamError::Ended(during)),
         }
     }
 

@@ -298,7 +298,7 @@ impl Links {
         let Some(link) = self.table.get_mut(id) else { return };
         match timer {
             LinkTimer::Patience if link.state == State::Opening => self.abort(cx, id, DownReason::HandshakeTimeout),
-            LinkTimer::Patience => self.abort(cx, id, DownReason::Requested),
+            LinkTimer::Patience => self.abort(cx, id, DownReason::CloseTimeout),
             LinkTimer::Silence => self.on_silence(cx.now, id),
             LinkTimer::Pong => self.abort(cx, id, DownReason::Silent),
         }
@@ -359,7 +359,9 @@ impl Links {
     fn end(&mut self, now: Instant, id: LinkId, reason: DownReason) {
         let Some(link) = self.table.get_mut(id) else { return };
         let state = std::mem::replace(&mut link.state, State::Lingering);
-        let reason = if state == State::Closing { DownReason::Requested } else { reason };
+        // Both have said goodbye: what the port does afterwards loses nothing.
+        let complete = state == State::Closing && link.stream.goodbye().is_some();
+        let reason = if complete { DownReason::Requested } else { reason };
         let event = match state {
             State::Lingering => return,
             State::Opening => TransportEvent::Refused(link.peer, reason.clone()),
