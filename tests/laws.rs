@@ -7,6 +7,8 @@
 #[path = "laws/campaign.rs"]
 mod campaign;
 mod common;
+#[path = "laws/implementations.rs"]
+mod implementations;
 #[path = "laws/rig.rs"]
 mod rig;
 #[path = "laws/subject.rs"]
@@ -25,6 +27,17 @@ use switchboard::machine::check::Checked;
 /// How many seeds each campaign plays.
 fn seeds(few: u64) -> u64 {
     if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full") { few * 50 } else { few }
+}
+
+/// Says which run a failure belongs to.
+struct Named<'a>(&'a str, u64);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was {}, seed {}", self.0, self.1);
+        }
+    }
 }
 
 #[test]

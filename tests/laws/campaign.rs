@@ -18,8 +18,8 @@ use switchboard::sim::{HostId, World};
 use switchboard::transport::alone::{AloneEvent, Message, SendError};
 use switchboard::transport::{DownReason, Reconnect, TransportEvent};
 
-use crate::common;
 use crate::subject::{Answer, Order, Subject};
+use crate::{Named, common};
 
 /// How often each kind of thing happened.
 pub(crate) type Histogram = BTreeMap<&'static str, u64>;
@@ -64,6 +64,7 @@ pub(crate) fn campaign<M: Subject>(kind: &'static str, seeds: u64) {
 
 /// Plays one world and answers its transcript.
 pub(crate) fn play<M: Subject>(kind: &'static str, seed: u64, options: &Options, histogram: &mut Histogram) -> u64 {
+    let _seed = Named(kind, seed);
     let mut play = Play::<M>::new(kind, seed, options, histogram);
     for _ in 0..ROUNDS {
         play.round();
@@ -185,7 +186,7 @@ impl<'a, M: Subject> Play<'a, M> {
 
     fn pass(&mut self, most_millis: u64) {
         let time = self.time(most_millis);
-        self.world.run_for(time).unwrap_or_else(|failure| panic!("{}: {failure}", self.kind));
+        self.world.run_for(time).unwrap_or_else(|failure| panic!("{failure}"));
         (0..self.nodes.len()).for_each(|index| self.look(index));
     }
 
@@ -227,41 +228,38 @@ impl<'a, M: Subject> Play<'a, M> {
     fn on_up(&mut self, index: usize, id: LinkId) {
         self.count("links up");
         let links = &mut self.nodes[index].links;
-        assert!(links.iter().all(|link| link.id != id), "seed {}: {id} came up twice", self.world.seed());
+        assert!(links.iter().all(|link| link.id != id), "{id} came up twice");
         let (up, closing, blocked, source, received, reason) = (true, false, false, None, 0, None);
         links.push(Link { id, up, closing, blocked, source, received, reason });
     }
 
     fn on_down(&mut self, index: usize, id: LinkId, reason: DownReason) {
         self.count(name(&reason));
-        let seed = self.world.seed();
         let link = self.link(index, id);
-        assert!(std::mem::take(&mut link.up), "seed {seed}: {id} went down twice");
+        assert!(std::mem::take(&mut link.up), "{id} went down twice");
         link.reason = Some(reason);
     }
 
     fn link(&mut self, index: usize, id: LinkId) -> &mut Link {
-        let seed = self.world.seed();
         let link = self.nodes[index].links.iter_mut().find(|link| link.id == id);
-        link.unwrap_or_else(|| panic!("seed {seed}: {id} was never announced"))
+        link.unwrap_or_else(|| panic!("{id} was never announced"))
     }
 
     /// A message names its source, its number and a letter that fills the rest.
     fn check(&mut self, index: usize, message: Message) {
         self.count("messages");
-        let seed = self.world.seed();
         let link = self.link(index, message.link);
         let head = message.bytes.split(|byte| *byte == b'|').next().unwrap();
         let words: Vec<_> = std::str::from_utf8(head).unwrap().split('/').collect();
-        let [host, boots, name, number] = words[..] else { panic!("seed {seed}: a message without a source") };
+        let [host, boots, name, number] = words[..] else { panic!("a message without a source") };
         let source = (host.parse().unwrap(), boots.parse().unwrap(), name.to_owned());
         let number: u64 = number.parse().unwrap();
-        assert_eq!(*link.source.get_or_insert_with(|| source.clone()), source, "seed {seed}: another link's message");
-        assert_eq!(link.received, number, "seed {seed}: lost, repeated or out of order");
+        assert_eq!(*link.source.get_or_insert_with(|| source.clone()), source, "another link's message");
+        assert_eq!(link.received, number, "lost, repeated or out of order");
         link.received += 1;
         let body = &message.bytes[head.len() + 1..];
-        assert!(body.iter().all(|byte| *byte == letter(number)), "seed {seed}: {source:?} {number} was changed");
-        assert_eq!(message.kind, kind_of(number), "seed {seed}");
+        assert!(body.iter().all(|byte| *byte == letter(number)), "{source:?} {number} was changed");
+        assert_eq!(message.kind, kind_of(number));
     }
 
     fn send(&mut self, index: usize) {
@@ -286,7 +284,7 @@ impl<'a, M: Subject> Play<'a, M> {
                 }
                 // It is down and the event has not been looked at.
                 Answer::Sent(Err(SendError::NoLink)) => return,
-                other => panic!("seed {}: {other:?}", self.world.seed()),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -350,8 +348,8 @@ impl<'a, M: Subject> Play<'a, M> {
             machine.handle(cx, Input::Timeout);
             (before, machine.poll(cx))
         });
-        assert!(matches!(before, Output::Wait(_)), "seed {}: {before:?}", self.world.seed());
-        assert_eq!(before, after, "seed {}: an early timeout did something", self.world.seed());
+        assert!(matches!(before, Output::Wait(_)), "{before:?}");
+        assert_eq!(before, after, "an early timeout did something");
     }
 
     /// Heals everything, stops everybody, and looks at what is left.
@@ -364,7 +362,7 @@ impl<'a, M: Subject> Play<'a, M> {
         (0..self.nodes.len()).for_each(|index| self.stop(index));
         let end = self.world.now() + END;
         while self.nodes.iter().any(|node| !node.gone && !node.stopped) {
-            assert!(self.world.now() < end, "{} seed {}: a stop has no end", self.kind, self.world.seed());
+            assert!(self.world.now() < end, "a stop has no end");
             self.pass(1000);
         }
         for index in 0..self.nodes.len() {
@@ -373,16 +371,16 @@ impl<'a, M: Subject> Play<'a, M> {
     }
 
     fn settle(&mut self, index: usize) {
-        let (seed, node) = (self.world.seed(), &self.nodes[index]);
+        let node = &self.nodes[index];
         if node.gone {
             return;
         }
-        assert_eq!(self.world.ports(node.host), 0, "seed {seed}: ports are left");
+        assert_eq!(self.world.ports(node.host), 0, "ports are left");
         let mut whole = 0;
         for link in &node.links {
-            assert!(!link.up, "seed {seed}: {} has no end", link.id);
+            assert!(!link.up, "{} has no end", link.id);
             let (Some(source), Some(DownReason::Closed(_))) = (&link.source, &link.reason) else { continue };
-            assert_eq!(link.received, self.sent[source], "seed {seed}: {source:?} was closed and messages were lost");
+            assert_eq!(link.received, self.sent[source], "{source:?} was closed and messages were lost");
             whole += 1;
         }
         *self.histogram.entry("links delivered whole").or_default() += whole;

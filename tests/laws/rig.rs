@@ -3,6 +3,8 @@
 //! Where a pump has habits (whole chunks, one limit, timers first) the rig does what it is told. It keeps law 1
 //! and writes a transcript of all that the machine said.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use switchboard::machine::{Cx, Deadline, Fill, Input, Machine, Output};
 const UNIX: Duration = Duration::from_secs(1_767_225_600);
 /// More than any machine says at one moment.
 const ENDLESS: usize = 100_000;
+/// Bytes that a port takes before the other side has them.
+const WINDOW: usize = 256 * 1024;
 /// Room for what one `fill` may write beyond its limit, so that the machine never grows the owner's buffer.
 const SLACK: usize = 256 * 1024;
 
@@ -139,9 +143,9 @@ where
         port
     }
 
-    /// Asks for what a ready port has to send. False: the port is not ready.
+    /// Asks for what a ready port has to send. False: the port is not ready, or takes no more.
     pub(crate) fn fill(&mut self, port: PortId, limit: usize) -> bool {
-        if !self.ports.get(&port).is_some_and(|state| state.open && state.ready) {
+        if !self.ports.get(&port).is_some_and(|state| state.open && state.ready && state.out.len() < WINDOW) {
             return false;
         }
         let mut buf = Buf::new(limit);

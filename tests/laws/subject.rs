@@ -1,5 +1,7 @@
 //! What a campaign asks of a machine: the calls of `Alone`, however it is wrapped.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use switchboard::connect::AnyTransport;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::check::{Checked, OnBreach};

@@ -10,17 +10,16 @@ use switchboard::transport::TransportEvent;
 use switchboard::transport::alone::{AloneEvent, SendError};
 
 use crate::campaign::Histogram;
-use crate::common;
 use crate::wire::{Cutting, DIALLER, LISTENER, Wire, mostly_small};
+use crate::{Named, common};
 
-const STEPS: usize = 600;
+const STEPS: usize = 1000;
 
 /// Plays that many transcripts of one kind, every other one with faults, and demands some of everything.
 pub(crate) fn transcripts(kind: &str, seeds: u64) {
     let options = common::options();
     let mut histogram = Histogram::new();
     for seed in 0..seeds {
-        println!("{kind}, seed {seed}");
         play(kind, seed, &options, &mut histogram);
     }
     println!("{kind}, {seeds} seeds: {histogram:?}");
@@ -30,7 +29,8 @@ pub(crate) fn transcripts(kind: &str, seeds: u64) {
 }
 
 /// Plays one transcript, and answers what both machines said.
-pub(crate) fn play(kind: &str, seed: u64, options: &Options, histogram: &mut Histogram) -> [Vec<String>; 2] {
+pub(crate) fn play(kind: &str, seed: u64, options: &Options, histogram: &mut Histogram) -> Vec<String> {
+    let _seed = Named(kind, seed);
     let faults = seed % 2 == 1;
     let limits = if seed % 3 == 0 { common::tight() } else { options.limits.clone() };
     let mut wire = Wire::new(kind, seed, &Options { limits, ..options.clone() });
@@ -50,7 +50,7 @@ pub(crate) fn play(kind: &str, seed: u64, options: &Options, histogram: &mut His
         check(&wire);
     }
     count(&wire, histogram);
-    wire.ends.map(|end| end.transcript)
+    wire.ends.into_iter().flat_map(|end| end.transcript).collect()
 }
 
 fn send(wire: &mut Wire, sent: &mut BTreeMap<(usize, LinkId), u32>) {
@@ -68,13 +68,13 @@ fn send(wire: &mut Wire, sent: &mut BTreeMap<(usize, LinkId), u32>) {
 fn close(wire: &mut Wire) {
     let end = wire.dice.below(2) as usize;
     if let Some(link) = wire.links(end).last().copied() {
-        wire.ends[end].call(|node, cx| node.close(cx, link));
+        wire.close(end, link);
     }
 }
 
 fn stop(wire: &mut Wire) {
     for end in [DIALLER, LISTENER] {
-        wire.ends[end].call(|node, cx| node.stop(cx));
+        wire.stop(end);
     }
     wire.run("a stop", |wire| wire.has_stopped(DIALLER) && wire.has_stopped(LISTENER));
     wire.take();
