@@ -266,3 +266,6 @@ impl<M: Machine> Machine for Checked<M> {
         fill
     }
 }
+
+#[cfg(test)]
+mod tests;

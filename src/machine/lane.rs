@@ -10,7 +10,8 @@ const MOVE_FROM: usize = 4096;
 /// A first-in, first-out queue of messages, bounded in bytes.
 ///
 /// Overflow policy: [`push`](Self::push) answers [`Flow::Stop`] once the limit is reached and the source stops;
-/// so a lane holds at most its limit and what its sources had in hand. A drained lane owns no memory.
+/// so a lane holds at most its limit and what its sources had in hand. A message counts with its place, so that
+/// empty ones are bounded too. A drained lane owns no memory.
 #[derive(Debug)]
 pub struct Lane {
     entries: VecDeque<Entry>,
@@ -87,9 +88,14 @@ impl Lane {
         self.bytes
     }
 
+    /// Bytes of the messages that wait and of their places: what the limit is for.
+    pub fn load(&self) -> usize {
+        self.bytes + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Whether the limit is reached.
-    pub const fn is_full(&self) -> bool {
-        self.bytes >= self.limit
+    pub fn is_full(&self) -> bool {
+        self.load() >= self.limit
     }
 
     /// Whether no message waits.
@@ -135,11 +141,18 @@ mod tests {
 
     #[test]
     fn a_full_lane_says_stop_and_a_drained_one_owns_nothing() {
-        let mut lane = Lane::new(100);
+        let mut lane = Lane::new(100 + size_of::<Entry>());
         assert_eq!(lane.push(Kind::Binary, Payload::Borrowed(&[0; 99])), Flow::Go);
         assert_eq!(lane.push(Kind::Binary, Payload::Borrowed(&[0; 50])), Flow::Stop);
         while lane.take().is_some() {}
-        assert_eq!((lane.bytes(), lane.small.capacity(), lane.entries.capacity()), (0, 0, 0));
+        assert_eq!((lane.load(), lane.small.capacity(), lane.entries.capacity()), (0, 0, 0));
+    }
+
+    #[test]
+    fn empty_messages_fill_a_lane_too() {
+        let mut lane = Lane::new(1000);
+        let pushed = (0..1000).take_while(|_| lane.push(Kind::Binary, Payload::Borrowed(&[])) == Flow::Go).count();
+        assert_eq!(pushed, 1000 / size_of::<Entry>());
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Upper for Queues {
     fn supply(&mut self, link: LinkId, out: &mut dyn Framer) -> bool {
         let Some(outgoing) = self.lanes.get_mut(link) else { return false };
         let supplied = outgoing.lane.pop(out);
-        if outgoing.blocked && outgoing.lane.bytes() <= self.limits.lane / 2 {
+        if outgoing.blocked && outgoing.lane.load() <= self.limits.lane / 2 {
             outgoing.blocked = false;
             self.writable.push_back(link);
         }

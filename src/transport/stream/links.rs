@@ -264,7 +264,11 @@ impl Links {
         let mut up = |kind, message: Payload<'_>| {
             if hears { upper.deliver(id, kind, message) } else { Flow::Go }
         };
-        match link.stream.receive(cx, &mut self.tools, data, &mut up) {
+        let result = link.stream.receive(cx, &mut self.tools, data, &mut up);
+        // The same bytes may bring it up and break it.
+        self.come_up(cx.now, id);
+        let Some(link) = self.table.get_mut(id) else { return Flow::Stop };
+        match result {
             Ok(Flow::Go) => {
                 link.paused = false;
                 Flow::Go

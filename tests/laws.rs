@@ -1,0 +1,111 @@
+//! The laws of the contract, for every machine and every transport of the library.
+//!
+//! `SWITCHBOARD_CAMPAIGN=full` plays fifty times as many seeds.
+
+#![allow(clippy::disallowed_methods, reason = "the number of seeds comes from the environment")]
+
+#[path = "laws/campaign.rs"]
+mod campaign;
+mod common;
+#[path = "laws/implementations.rs"]
+mod implementations;
+#[path = "laws/rig.rs"]
+mod rig;
+#[path = "laws/subject.rs"]
+mod subject;
+#[path = "laws/transcripts.rs"]
+mod transcripts;
+#[path = "laws/twins.rs"]
+mod twins;
+#[path = "laws/wire.rs"]
+mod wire;
+
+use common::{KINDS, Node};
+use subject::Boxed;
+use switchboard::machine::check::Checked;
+
+/// How many seeds each campaign plays.
+fn seeds(few: u64) -> u64 {
+    if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full") { few * 50 } else { few }
+}
+
+/// Says which run a failure belongs to.
+struct Named<'a>(&'a str, u64);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was {}, seed {}", self.0, self.1);
+        }
+    }
+}
+
+#[test]
+fn tcp_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Node>("tcp", seeds(100));
+}
+
+#[test]
+fn tls_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Node>("tls", seeds(100));
+}
+
+#[test]
+fn ws_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Node>("ws", seeds(100));
+}
+
+#[test]
+fn wss_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Node>("wss", seeds(100));
+}
+
+#[test]
+fn a_boxed_machine_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Boxed>("tcp", seeds(100));
+}
+
+#[test]
+fn a_checked_machine_keeps_the_laws_in_random_worlds() {
+    campaign::campaign::<Checked<Node>>("ws", seeds(100));
+}
+
+#[test]
+fn every_kind_keeps_the_laws_whatever_its_owner_does() {
+    for kind in KINDS {
+        transcripts::transcripts(kind, seeds(100));
+    }
+}
+
+#[test]
+fn offline_keeps_the_laws_whatever_its_owner_does() {
+    transcripts::offline(seeds(100));
+}
+
+#[test]
+fn the_same_seed_and_inputs_give_the_same_transcript() {
+    for kind in KINDS {
+        twins::same_seed_same_transcript(kind, seeds(10));
+    }
+}
+
+#[test]
+fn the_same_seed_and_calls_give_the_same_world() {
+    for kind in KINDS {
+        twins::same_seed_same_world(kind, seeds(10));
+    }
+}
+
+#[test]
+fn any_cutting_carries_the_same_messages() {
+    for kind in KINDS {
+        twins::any_cutting_carries_the_same(kind);
+    }
+}
+
+#[test]
+fn any_cutting_of_the_same_bytes_is_the_same() {
+    for kind in ["tcp", "ws"] {
+        twins::any_cutting_of_the_same_bytes_is_the_same(kind, seeds(100));
+    }
+}
