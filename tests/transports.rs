@@ -128,7 +128,7 @@ fn stopping_ends_every_link_and_leaves_no_port() {
 #[test]
 fn a_peer_that_vanishes_in_mid_message_is_a_truncation_not_a_close() {
     for kind in KINDS {
-        let (mut world, mut server, mut client) = linked(6, kind, &options());
+        let (mut world, mut server, client) = linked(6, kind, &options());
         world.rate(server.host, client.host, 20_000);
         let link = client.links()[0];
         client.send(&mut world, link, Kind::Binary, &[7; 100_000]).unwrap();

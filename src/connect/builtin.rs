@@ -1,5 +1,7 @@
 //! The built-in types.
 
+#![allow(clippy::needless_update, reason = "without the feature `tls` nothing is left to update")]
+
 #[cfg(feature = "ws")]
 use std::sync::Arc;
 

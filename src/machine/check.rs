@@ -114,8 +114,12 @@ impl<M> Checked<M> {
         self.ledger.now = now;
         self.ledger.drained = false;
         self.ledger.rank = Rank::Request;
-        self.ledger.early =
-            matches!(input, Input::Timeout) && self.ledger.deadline.is_none_or(|deadline| deadline.at > now);
+        if let Input::Timeout = input {
+            self.ledger.early = self.ledger.deadline.is_none_or(|deadline| deadline.at > now);
+            self.ledger.deadline = self.ledger.deadline.filter(|deadline| deadline.at > now);
+        } else {
+            self.ledger.early = false;
+        }
         match input {
             Input::Receive(port, _) => self.before_receive(*port),
             Input::Port(port, change) => self.before_change(*port, change),
@@ -151,7 +155,7 @@ impl<M> Checked<M> {
         }
     }
 
-    fn after_poll<E>(&mut self, output: &Output<E>) {
+    fn after_poll<E>(&mut self, now: Instant, output: &Output<E>) {
         let rank = match output {
             Output::Port(..) => Rank::Request,
             Output::Event(_) => Rank::Event,
@@ -166,7 +170,7 @@ impl<M> Checked<M> {
             Output::Port(port, request) => self.after_request(*port, request),
             Output::Ready(port) => self.after_ready(*port),
             Output::Event(_) => {}
-            Output::Wait(deadline) => self.after_wait(*deadline),
+            Output::Wait(deadline) => self.after_wait(now, *deadline),
         }
     }
 
@@ -192,14 +196,14 @@ impl<M> Checked<M> {
         self.update(port, |state| state.ready = true);
     }
 
-    fn after_wait(&mut self, deadline: Option<Deadline>) {
+    fn after_wait(&mut self, now: Instant, deadline: Option<Deadline>) {
+        let (early, before) = (self.ledger.early, self.ledger.deadline);
         if let Some(deadline) = deadline {
             let Deadline { at, why } = deadline;
-            // A call may come late, between the deadline and its timeout: the timeout is the next input then.
-            let last = self.ledger.now;
-            self.require(2, at > last, || format!("`Wait` until {at} for {why}, but the last input came at {last}"));
+            // A call may come between a deadline and its timeout, which is the next input then.
+            let honest = at > now || before.is_some_and(|before| before.at == at);
+            self.require(2, honest, || format!("`Wait` until {at} for {why}, but it is {now}"));
         }
-        let (early, before) = (self.ledger.early, self.ledger.deadline);
         self.require(3, !early || deadline == before, || {
             format!("an early timeout moved the deadline from {before:?} to {deadline:?}")
         });
@@ -239,7 +243,7 @@ impl<M: Machine> Machine for Checked<M> {
     fn poll(&mut self, cx: &mut Cx<'_>) -> Output<Self::Event> {
         let output = self.machine.poll(cx);
         if !self.is_off() {
-            self.after_poll(&output);
+            self.after_poll(cx.now, &output);
             if let Output::Wait(_) = output {
                 self.probe(cx);
             }

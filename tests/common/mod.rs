@@ -1,6 +1,6 @@
 //! What the tests of transports share: worlds of nodes, each one transport standing alone.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::time::Duration;
 

@@ -31,6 +31,11 @@
 mod sockets;
 mod wakeups;
 
+/// The examples of the README, run with this crate's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};

@@ -1,6 +1,8 @@
 //! What flows inside TLS, or on the bare stream: the HTTP upgrade and WebSocket, or length-delimited frames; and,
 //! before TLS begins, the conversation with a proxy.
 
+#![allow(clippy::needless_update, reason = "without the feature `tls` nothing is left to update")]
+
 use super::{AcceptRecipe, DialRecipe, During, Goodbye, Opened, StreamError};
 use crate::link::framed::Framed;
 use crate::link::http::{Connect, Progress, UpgradeClient, UpgradeRequest, UpgradeServer};
@@ -168,6 +170,11 @@ impl Inner {
             Phase::WebSocket(websocket) => matches!(websocket.state(), State::Closed { .. }),
             _ => true,
         }
+    }
+
+    /// Whether the end of TLS is a proper end of what flows inside: it has no close of its own, and owes nothing.
+    pub(super) const fn ends_with_seal(&self) -> bool {
+        matches!(&self.phase, Phase::Framed(framed) if !framed.is_mid_message())
     }
 
     pub(super) const fn server_leaves_first(&self) -> bool {
