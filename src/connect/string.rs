@@ -160,9 +160,9 @@ impl ConnectionString {
 impl fmt::Display for ConnectionString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.parameters.is_empty() {
-            return f.write_str(&self.kind);
+            return f.write_str(&mask(&self.kind));
         }
-        write!(f, "{}:{}", self.kind, mask(&self.parameters))
+        f.write_str(&mask(&format!("{}:{}", self.kind, self.parameters)))
     }
 }
 
@@ -187,12 +187,16 @@ pub fn mask(text: &str) -> String {
     format!("{head}?{}", parameters.collect::<Vec<_>>().join("&"))
 }
 
+/// A password may hold what should stand percent-encoded in it. So nothing is shown between the first colon of a user
+/// and the last `@` of all, though what is there may be a port and a path: too little shown does no harm.
 fn mask_user(text: &str) -> String {
     let start = text.find("//").map_or(0, |at| at + 2);
-    let end = text[start..].find(['/', '?']).map_or(text.len(), |at| start + at);
-    let Some(at) = text[start..end].rfind('@') else { return text.to_owned() };
-    let user = text[start..start + at].split(':').next().unwrap_or_default();
-    format!("{}{user}:***{}", &text[..start], &text[start + at..])
+    let Some((user, host)) = text[start..].rsplit_once('@') else { return text.to_owned() };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{}{name}:***@{host}", &text[..start]),
+        None if user.contains(['/', '?']) => text.to_owned(),
+        None => format!("{}{user}:***@{host}", &text[..start]),
+    }
 }
 
 #[cfg(test)]
@@ -254,5 +258,15 @@ mod tests {
         assert_eq!(shown.to_string(), "livekit:wss://u:***@host/x?access_token=***&room=r");
         assert!(!format!("{shown:?}").contains("abc"));
         assert_eq!(mask("http://user:pa@ss@proxy:8080"), "http://user:***@proxy:8080");
+    }
+
+    #[test]
+    fn a_password_is_masked_that_should_have_been_encoded_or_stands_where_no_user_can_be() {
+        for string in ["http://user:pa/ss@proxy:1", "http://user:pa?ss@proxy:1", "http//user:pass@proxy:1"] {
+            assert!(!mask(string).contains("ss@"), "{}", mask(string));
+        }
+        let without_type = ConnectionString::parse("user:pass@proxy:8080").unwrap();
+        assert_eq!(without_type.malformed(Part::Type, "x").to_string(), "user:***@proxy:8080: the type: x");
+        assert_eq!(mask("ws://host/path@x"), "ws://host/path@x");
     }
 }

@@ -61,6 +61,8 @@ pub struct Tls {
     owed: Vec<u8>,
     stopped: bool,
     closing: Closing,
+    /// Something of the peer's has been used up: it does speak TLS.
+    understood: bool,
     peer_closed: bool,
     failed: Option<TlsError>,
 }
@@ -191,6 +193,7 @@ impl Tls {
             owed: Vec::new(),
             stopped: false,
             closing: Closing::No,
+            understood: false,
             peer_closed: false,
             failed: None,
         };
@@ -256,7 +259,8 @@ impl Tls {
             let rest = bytes.get_mut(used..).unwrap_or_default();
             let (discard, turn) = self.connection.turn(rest, &mut self.owed, up, None);
             used += discard;
-            match turn.map_err(|error| self.explain(error, used))? {
+            self.understood |= used > 0;
+            match turn.map_err(|error| self.explain(error))? {
                 Turn::Again | Turn::Delivered(Flow::Go) => {}
                 Turn::Delivered(Flow::Stop) => return Ok((used, Flow::Stop)),
                 Turn::PeerClosed => self.peer_closed = true,
@@ -266,8 +270,8 @@ impl Tls {
     }
 
     /// Names a failure; before anything was understood, whatever cannot be read is not TLS at all.
-    fn explain(&self, error: rustls::Error, used: usize) -> TlsError {
-        let nothing_understood = used == 0 && self.connection.common().protocol_version().is_none();
+    fn explain(&self, error: rustls::Error) -> TlsError {
+        let nothing_understood = !self.understood && self.connection.common().protocol_version().is_none();
         match error {
             rustls::Error::InvalidMessage(_) if nothing_understood => TlsError::NotTls,
             error => error.into(),

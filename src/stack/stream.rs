@@ -16,6 +16,8 @@ mod seal;
 #[cfg(not(feature = "tls"))]
 #[path = "stream/seal_without_tls.rs"]
 mod seal;
+#[cfg(all(test, feature = "tls", feature = "ws"))]
+mod tests;
 
 use inner::Inner;
 use seal::Seal;
@@ -247,8 +249,11 @@ impl Stream {
 
     /// Whether `fill` has something to write although the layer above supplied nothing.
     pub fn wants_fill(&self) -> bool {
+        if self.inner.is_in_proxy() {
+            return self.inner.wants_fill();
+        }
         let inside = self.inner.wants_fill() || self.ending == Ending::Draining && self.is_open();
-        self.seal.wants_fill() || inside && (self.inner.is_in_proxy() || self.seal.can_send())
+        self.seal.wants_fill() || inside && self.seal.can_send()
     }
 
     /// The peer has closed the stream properly, and said this.

@@ -60,6 +60,9 @@ pub enum HttpError {
     /// A key of another form (RFC 6455, section 4.2.1).
     #[error("the Sec-WebSocket-Key is not 16 bytes in base64")]
     KeyInvalid,
+    /// Neither a path nor a whole address is asked for (RFC 6455, section 4.2.1).
+    #[error("what is asked for is neither a path nor a whole address: a path begins with a slash")]
+    TargetNotPath,
     /// Nothing at this path.
     #[error("there is nothing at {0:?}: check the path of the address")]
     PathUnknown(String),

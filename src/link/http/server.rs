@@ -1,5 +1,6 @@
 //! The server's side of the upgrade to a WebSocket (RFC 6455, section 4.2).
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
@@ -94,12 +95,12 @@ impl UpgradeRules {
         let key = check_websocket(&request.fields)?;
         let origin = self.check_origin(&request.fields)?;
         let subprotocol = self.choose(&request.fields);
-        Ok((Upgraded { path: path.to_owned(), subprotocol, origin, host: host.to_owned() }, key))
+        Ok((Upgraded { path: path.into_owned(), subprotocol, origin, host: host.to_owned() }, key))
     }
 
-    fn check_path<'a>(&self, target: &'a str) -> Result<&'a str, HttpError> {
-        let path = origin_form(target);
-        let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
+    fn check_path<'a>(&self, target: &'a str) -> Result<Cow<'a, str>, HttpError> {
+        let path = origin_form(target).ok_or(HttpError::TargetNotPath)?;
+        let bare = path.split_once('?').map_or(&*path, |(bare, _)| bare);
         match &self.path {
             Some(only) if only != bare => Err(HttpError::PathUnknown(bare.to_owned())),
             _ => Ok(path),
@@ -157,12 +158,14 @@ fn check_websocket<'a>(fields: &Fields<'a>) -> Result<&'a str, HttpError> {
     }
 }
 
-/// The path of a target, which may be a whole address (RFC 9112, section 3.2.2).
-fn origin_form(target: &str) -> &str {
-    let Some((_, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) else {
-        return target;
-    };
-    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+/// The path and query of a target, which may be a whole address (RFC 9112, section 3.2.2); none if it is neither.
+fn origin_form(target: &str) -> Option<Cow<'_, str>> {
+    if target.starts_with('/') {
+        return Some(Cow::Borrowed(target));
+    }
+    let (_, rest) = target.split_once("://")?;
+    let path = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    Some(if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) })
 }
 
 fn welcome(key: &str, subprotocol: Option<&str>) -> Vec<u8> {

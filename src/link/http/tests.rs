@@ -96,6 +96,8 @@ fn a_server_refuses_each_broken_rule_by_its_name_and_status() {
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", HttpError::KeyInvalid, 400),
         ("dGhlIHNhbXBsZSBub25jZQ==", "not base64", HttpError::KeyInvalid, 400),
         ("/chat", "/other", HttpError::PathUnknown("/other".to_owned()), 404),
+        ("/chat", "chat", HttpError::TargetNotPath, 400),
+        ("/chat?x=1", "*", HttpError::TargetNotPath, 400),
         ("http://example.com", "http://evil", HttpError::OriginRefused("http://evil".to_owned()), 403),
     ];
     for (old, new, error, status) in cases {
@@ -137,6 +139,15 @@ fn a_target_may_be_a_whole_address() {
     let request = REQUEST.replace("/chat?x=1", "http://server.example.com/chat?x=1");
     let Ok(Progress::Done { response, .. }) = server(strict()).receive(request.as_bytes()) else { panic!("refused") };
     assert_eq!(response.path, "/chat?x=1");
+}
+
+#[test]
+fn the_path_of_a_whole_address_begins_where_its_host_ends() {
+    for (target, path) in [("ws://a", "/"), ("ws://a?to=/b", "/?to=/b"), ("ws://a/b?c=/d", "/b?c=/d")] {
+        let request = REQUEST.replace("/chat?x=1", target);
+        let result = server(UpgradeRules::default()).receive(request.as_bytes());
+        assert!(matches!(&result, Ok(Progress::Done { response, .. }) if response.path == path), "{result:?}");
+    }
 }
 
 #[test]

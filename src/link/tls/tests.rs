@@ -192,6 +192,18 @@ fn bytes_that_are_not_tls_are_told_apart_and_answered_by_an_alert() {
 }
 
 #[test]
+fn garbage_after_a_record_of_tls_has_the_same_name_however_it_is_cut() {
+    let world = World::new();
+    let wire = [&[21, 3, 3, 0, 2, 1, 90][..], b"garbage"].concat();
+    let errors = [1, 7, wire.len()].map(|size| {
+        let mut end = End::new(Tls::server(&world.server(TlsVersion::Tls13)).unwrap());
+        wire.chunks(size).find_map(|part| end.receive(&mut part.to_vec()).err())
+    });
+    assert!(matches!(&errors[0], Some(TlsError::Protocol(_))), "{:?}", errors[0]);
+    assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+}
+
+#[test]
 fn random_bytes_never_panic() {
     let world = World::new();
     for seed in 0..2000 {

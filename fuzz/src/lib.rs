@@ -1,0 +1,53 @@
+//! What the fuzzer feeds: one function per target, with its assertions inside.
+//!
+//! Each target takes any bytes. `fuzz/run` lets libFuzzer look for bytes that break an assertion, and
+//! `tests/replay.rs` replays those that are committed in `fuzz/corpus`. In the targets of parsers the first byte
+//! says how the others are cut and when the receiver stops ([`cuts`]); the others are the wire, so that a corpus
+//! can be written by hand. The targets above read a schedule of actions.
+//!
+//! What is asserted everywhere: no panic; chunking is invisible, errors included; after an error nothing is
+//! delivered; memory follows arrival and stays within the limits, counted by an allocator; what was decoded is
+//! encoded again as it was; no input leads to endless work.
+
+mod cuts;
+mod http;
+mod memory;
+mod messages;
+mod script;
+mod stream;
+mod strings;
+mod tls;
+mod transport;
+mod wire;
+mod world;
+
+pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
+pub use messages::{framed, websocket_client, websocket_server};
+pub use stream::stream;
+pub use strings::connection_string;
+pub use tls::{tls_client, tls_records, tls_server};
+pub use transport::transport;
+pub use wire::{length, websocket_close, websocket_header};
+
+/// A target: takes any bytes and panics on a defect.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("connection_string", connection_string),
+    ("framed", framed),
+    ("http_connect", http_connect),
+    ("http_request", http_request),
+    ("length", length),
+    ("stream", stream),
+    ("tls_client", tls_client),
+    ("tls_records", tls_records),
+    ("tls_server", tls_server),
+    ("transport", transport),
+    ("upgrade_client", upgrade_client),
+    ("upgrade_server", upgrade_server),
+    ("websocket_client", websocket_client),
+    ("websocket_close", websocket_close),
+    ("websocket_header", websocket_header),
+    ("websocket_server", websocket_server),
+];

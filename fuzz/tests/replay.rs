@@ -1,0 +1,67 @@
+//! Replays what is committed in `fuzz/corpus`: each input of each target once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use switchboard_fuzz::{TARGETS, Target};
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn replay(name: &str) {
+    let target: Target = TARGETS.iter().find(|(other, _)| *other == name).unwrap().1;
+    let folder = corpus().join(name);
+    let inputs = names(&folder);
+    assert!(inputs.len() >= 3, "{name} has {} inputs only", inputs.len());
+    for input in inputs {
+        let data = fs::read(folder.join(&input)).unwrap();
+        assert!(catch_unwind(|| target(&data)).is_ok(), "fuzz/corpus/{name}/{input} fails, as the lines above say");
+    }
+}
+
+#[test]
+fn every_target_has_a_corpus_and_a_program_and_nothing_is_left_over() {
+    let expected: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(&corpus()), expected);
+    let programs = names(&corpus().with_file_name("fuzz_targets"));
+    assert_eq!(programs, expected.iter().map(|name| format!("{name}.rs")).collect());
+}
+
+#[test]
+fn any_target_takes_nothing_at_all() {
+    for (_, target) in TARGETS {
+        target(&[]);
+    }
+}
+
+macro_rules! replays {
+    ($($name:ident)*) => {
+        mod the_corpus_passes {
+            $(
+                #[test]
+                fn $name() {
+                    super::replay(stringify!($name));
+                }
+            )*
+
+            #[test]
+            fn of_every_target() {
+                let names = [$(stringify!($name)),*];
+                assert_eq!(names.len(), super::TARGETS.len());
+            }
+        }
+    };
+}
+
+replays! {
+    connection_string framed http_connect http_request length stream tls_client tls_records tls_server transport
+    upgrade_client upgrade_server websocket_client websocket_close websocket_header websocket_server
+}
