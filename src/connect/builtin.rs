@@ -1,9 +1,16 @@
 //! The built-in types.
 
+#![allow(clippy::needless_update, reason = "without the feature `tls` nothing is left to update")]
+
+#[cfg(feature = "ws")]
+use std::sync::Arc;
+
 use super::{AnyTransport, ConnectError, ConnectionString, Options, Part, Registry, Role};
 #[cfg(feature = "ws")]
-use crate::link::http;
+use crate::link::http::{UpgradeRequest, UpgradeRules};
 use crate::stack::dial::Target;
+#[cfg(feature = "ws")]
+use crate::stack::stream::Proxy;
 use crate::stack::stream::{AcceptRecipe, DialRecipe};
 use crate::transport::offline::Offline;
 use crate::transport::stream::{Dialling, Listening};
@@ -40,17 +47,17 @@ fn websocket(
     let port = authority.port.unwrap_or(standard);
     let host = authority.host;
     if role == Role::Listen {
-        let policy = http::UpgradePolicy {
+        let rules = UpgradeRules {
             path: (path != "/").then_some(path),
             subprotocols: options.subprotocols.clone(),
             origins: options.origins.clone(),
         };
-        let recipe = AcceptRecipe { websocket: Some(policy), ..AcceptRecipe::default() };
+        let recipe = AcceptRecipe { websocket: Some(Arc::new(rules)), ..AcceptRecipe::default() };
         return listening(string, &host, port, recipe, tls, options);
     }
-    let request = http::UpgradeRequest {
-        host: http_host(&host, port, standard),
-        path,
+    let request = UpgradeRequest {
+        host_header: http_host(&host, port, standard),
+        path_and_query: path,
         subprotocols: options.subprotocols.clone(),
         headers: options.headers.clone(),
     };
@@ -111,7 +118,7 @@ fn through(proxy: &str, target: Target, recipe: &mut DialRecipe) -> Result<Targe
         Some(None) => return Err(wrong("a password must follow the user: user:password@")),
     };
     let (host, port) = ConnectionString::parse(&format!("http:{authority}"))?.host_port()?;
-    recipe.proxy = Some(http::ConnectRequest { target: target.to_string(), credentials });
+    recipe.proxy = Some(Proxy { target: target.to_string(), credentials });
     Ok(Target::Tcp { host, port })
 }
 

@@ -178,6 +178,11 @@ impl WebSocket {
         self.control.state()
     }
 
+    /// What the peer said when it closed, once it has: its code, none when its close frame was empty, and its reason.
+    pub fn peer_close(&self) -> Option<(Option<CloseCode>, &str)> {
+        self.control.peer_close()
+    }
+
     /// Whether a message or a frame has begun that is not complete: a stream that ends here was cut off.
     ///
     /// Says nothing about what is kept since the receiver stopped: resume first. Without a closing handshake a

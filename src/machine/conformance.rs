@@ -78,6 +78,7 @@ pub fn cases<H: Harness>() -> Vec<Case<H>> {
         lifecycle::a_silent_dial_stays_quiet_and_can_be_cancelled,
         lifecycle::a_crowd_that_comes_at_once_is_accepted_whole,
         lifecycle::a_closed_port_is_never_heard_of_again,
+        lifecycle::a_port_that_is_closed_before_it_opened_is_never_heard_of,
         names::a_name_resolves_to_its_address,
         names::a_name_without_an_address_is_not_found,
         names::a_cancelled_look_up_is_never_heard_of_again,

@@ -80,7 +80,8 @@ pub struct Readiness {
 /// How much one [`Pump::turn`] does before it answers [`Turn::More`], so that a flood starves nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Receives (128 KiB each at most), sends (64 KiB and one message each at most) and accepts.
+    /// Receives (128 KiB each at most), sends (64 KiB and one message each at most), accepts, timeouts and changes of
+    /// ports.
     pub steps: usize,
 }
 
@@ -264,13 +265,15 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             if let Some(event) = self.drain() {
                 return Turn::Event(event);
             }
+            if self.spent >= budget.steps {
+                self.spent = 0;
+                return Turn::More;
+            }
+            self.spent += 1;
             if self.deadline.is_some_and(|deadline| deadline.at <= self.world.now) {
                 self.handle(Input::Timeout);
             } else if let Some((port, change)) = self.changes.pop_front() {
                 self.on_change(port, change);
-            } else if self.spent >= budget.steps {
-                self.spent = 0;
-                return Turn::More;
             } else if !self.step() {
                 self.spent = 0;
                 return Turn::Wait(self.deadline);
@@ -376,7 +379,6 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
 
     /// One receive, accept or send. False: there is nothing to do.
     fn step(&mut self) -> bool {
-        self.spent += 1;
         if self.received < SEND_AFTER
             && let Some(port) = self.receivable.pop()
         {
@@ -484,14 +486,13 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         let mut out = std::mem::take(&mut self.out);
         let fill = self.machine.fill(&mut self.world.cx(), port, &mut out);
         self.undrained = true;
-        let Some(state) = self.ports.get_mut(port) else { return };
-        // Before the next drain, whose `Ready` must win over this `Done`.
-        state.filling = fill == Fill::More;
         let sent = if out.is_empty() { Ok(0) } else { self.sockets.try_send(port, out.as_slice()) };
         let error = sent.as_ref().err().map(io::Error::kind);
-        let sent = sent.unwrap_or(0);
-        if sent < out.len() {
-            state.unsent = out.as_slice()[sent..].to_vec();
+        let unsent = &out.as_slice()[sent.unwrap_or(0)..];
+        if let Some(state) = self.ports.get_mut(port) {
+            // Before the next drain, whose `Ready` must win over this `Done`.
+            state.filling = fill == Fill::More;
+            state.unsent = unsent.to_vec();
         }
         out.trim(KEEP);
         self.out = out;

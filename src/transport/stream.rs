@@ -1,7 +1,7 @@
 //! Messages on byte streams: `tcp:`, `tls:`, `ws:`, `wss:` and `pair:` differ in their recipe only.
 //!
 //! [`Dialling`] keeps one link to one target, dialled again as its [`Reconnect`] policy says; [`Listening`]
-//! accepts links from whoever comes, up to its [`Limits`]. What the two share is [`links`].
+//! accepts links from whoever comes, up to its [`Limits`]. What the two share is in `links`.
 
 mod links;
 

@@ -41,16 +41,22 @@ pub struct MioSockets {
     ports: Table<PortId, Port>,
     by_index: Vec<Option<PortId>>,
     news: Vec<(PortId, Happening)>,
+    nudged: ReadyList<PortId>,
     remote: Arc<Remote>,
     resolver: Option<Resolver>,
     provided: BTreeMap<String, Box<dyn Stream>>,
 }
 
 enum Port {
-    Dialling(TcpStream),
-    Tcp(TcpStream),
+    Tcp {
+        stream: TcpStream,
+        opened: bool,
+    },
     Listener(TcpListener),
-    Pipe { end: PipeEnd, opened: bool },
+    Pipe {
+        end: PipeEnd,
+        opened: bool,
+    },
     Provided(Box<dyn Stream>),
     /// A provided stream that was finished.
     Ended,
@@ -79,8 +85,12 @@ impl Wake for Remote {
 
 impl Wake for Nudge {
     fn wake(self: Arc<Self>) {
-        lock(&self.remote.nudged).push(self.port);
-        self.remote.rouse();
+        let mut nudged = lock(&self.remote.nudged);
+        // Whoever was first has roused the loop, which has yet to take the list.
+        if nudged.is_empty() {
+            self.remote.rouse();
+        }
+        nudged.push(self.port);
     }
 }
 
@@ -112,6 +122,7 @@ impl MioSockets {
             ports: Table::new(),
             by_index: Vec::new(),
             news: Vec::new(),
+            nudged: ReadyList::new(),
             remote: Arc::new(Remote { waker, interrupted, nudged, answers }),
             resolver: None,
             provided: BTreeMap::new(),
@@ -150,9 +161,7 @@ impl MioSockets {
 
     fn on_event(&mut self, event: &Event) {
         let Some(&Some(port)) = self.by_index.get(event.token().0) else { return };
-        if let Some(Port::Dialling(_)) = self.ports.get(port)
-            && !self.on_dialled(port)
-        {
+        if !self.is_open(port) {
             return;
         }
         let error = event.is_error();
@@ -166,19 +175,17 @@ impl MioSockets {
         self.news.push((port, Happening::Ready(readiness)));
     }
 
-    /// Whether the dial has succeeded.
-    fn on_dialled(&mut self, port: PortId) -> bool {
-        let Some(Port::Dialling(stream)) = self.ports.get(port) else { return false };
+    /// False for a dial under way. One that has come to its end is told.
+    fn is_open(&mut self, port: PortId) -> bool {
+        let Some(Port::Tcp { stream, opened: opened @ false }) = self.ports.get_mut(port) else { return true };
         let change = match dialled(stream) {
-            Ok(opened) => opened,
+            Ok(change) => change,
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return false,
             Err(error) => PortChange::Failed(port_error(&error)),
         };
-        let Some(Port::Dialling(stream)) = self.take(port) else { return false };
-        let opened = matches!(change, PortChange::Opened { .. });
-        self.put(port, Port::Tcp(stream));
+        *opened = true;
         self.news.push((port, Happening::Change(change)));
-        opened
+        true
     }
 
     fn on_remote(&mut self) {
@@ -189,8 +196,8 @@ impl MioSockets {
                 self.news.push((port, Happening::Change(change)));
             }
         }
-        let mut nudged = std::mem::take(&mut *lock(&remote.nudged));
-        while let Some(port) = nudged.pop() {
+        std::mem::swap(&mut *lock(&remote.nudged), &mut self.nudged);
+        while let Some(port) = self.nudged.pop() {
             self.on_nudge(port);
         }
     }
@@ -213,7 +220,7 @@ impl MioSockets {
     fn dial(&mut self, port: PortId, address: SocketAddr) -> io::Result<()> {
         let mut stream = TcpStream::connect(address)?;
         self.poll.registry().register(&mut stream, Token(port.index()), BOTH)?;
-        self.put(port, Port::Dialling(stream));
+        self.put(port, Port::Tcp { stream, opened: false });
         Ok(())
     }
 
@@ -287,13 +294,13 @@ impl Sockets for MioSockets {
         let (mut stream, peer) = socket.accept()?;
         set_nodelay(&stream);
         self.poll.registry().register(&mut stream, Token(port.index()), BOTH)?;
-        self.put(port, Port::Tcp(stream));
+        self.put(port, Port::Tcp { stream, opened: true });
         Ok(peer)
     }
 
     fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize> {
         match self.ports.get_mut(port) {
-            Some(Port::Tcp(stream)) => stream.write(bytes),
+            Some(Port::Tcp { stream, .. }) => stream.write(bytes),
             Some(Port::Provided(stream)) => stream.write(bytes),
             Some(Port::Pipe { end, .. }) => end.try_send(bytes),
             _ => Err(not_connected()),
@@ -302,7 +309,7 @@ impl Sockets for MioSockets {
 
     fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize> {
         match self.ports.get_mut(port) {
-            Some(Port::Tcp(stream)) => stream.read(buf),
+            Some(Port::Tcp { stream, .. }) => stream.read(buf),
             Some(Port::Provided(stream)) => stream.read(buf),
             Some(Port::Pipe { end, .. }) => end.try_recv(buf),
             Some(Port::Ended) => Ok(0),
@@ -312,7 +319,7 @@ impl Sockets for MioSockets {
 
     fn finish(&mut self, port: PortId) -> io::Result<()> {
         match self.ports.get_mut(port) {
-            Some(Port::Tcp(stream)) => stream.shutdown(Shutdown::Write),
+            Some(Port::Tcp { stream, .. }) => stream.shutdown(Shutdown::Write),
             Some(Port::Pipe { end, .. }) => {
                 end.finish();
                 Ok(())
@@ -332,7 +339,7 @@ impl Sockets for MioSockets {
     fn close(&mut self, port: PortId, abort: bool) {
         self.news.retain(|(named, _)| *named != port);
         match self.take(port) {
-            Some(Port::Tcp(stream)) if abort => _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Some(Port::Tcp { stream, .. }) if abort => _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
             Some(Port::Pipe { end, .. }) if !abort => end.finish(),
             Some(Port::Provided(mut stream)) => _ = self.poll.registry().deregister(&mut *stream),
             Some(Port::Question) => self.resolver.iter().for_each(|resolver| resolver.cancel(port)),

@@ -31,6 +31,11 @@
 mod sockets;
 mod wakeups;
 
+/// The examples of the README, run with this crate's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
@@ -48,7 +53,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-pub use sockets::{Stream, TokioSockets};
+pub use sockets::TokioSockets;
 use wakeups::Wakeups;
 
 /// Events that wait to be taken; when there are so many, the machine rests until one is.
@@ -124,7 +129,7 @@ impl<M: Machine> Handle<M> {
 
     /// Hands a stream over: it answers the next [`PortSpec::Host`] of that name, before the pipes of the process do.
     ///
-    /// It is polled under the driver's lock. [`tokio::io::join`] makes one stream of a reader and a writer.
+    /// It is polled under the driver's lock. `tokio::io::join` makes one stream of a reader and a writer.
     ///
     /// [`PortSpec::Host`]: switchboard::machine::port::PortSpec::Host
     pub fn provide(&self, name: &str, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {

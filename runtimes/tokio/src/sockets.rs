@@ -35,8 +35,7 @@ const BACKLOG: u32 = 1024;
 /// Look-ups in progress at once; one more fails as [`PortError::Exhausted`].
 const LOOKUPS: usize = 64;
 
-/// A byte stream that a program hands to a driver.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -83,7 +82,7 @@ impl TokioSockets {
     }
 
     /// Keeps a stream for the first port that is opened as [`PortSpec::Host`] of that name.
-    pub fn provide(&mut self, name: &str, stream: impl Stream + 'static) {
+    pub fn provide(&mut self, name: &str, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         self.provided.push((name.to_owned(), Box::new(stream)));
     }
 

@@ -85,6 +85,11 @@ impl Control {
         }
     }
 
+    pub(super) fn peer_close(&self) -> Option<(Option<CloseCode>, &str)> {
+        let peer = self.closing.as_ref()?.peer.as_ref()?;
+        Some((peer.code, &peer.reason))
+    }
+
     pub(super) fn state(&self) -> State<'_> {
         let Some(closing) = self.closing.as_deref() else { return State::Open };
         match (&closing.owed, &closing.peer) {

@@ -252,8 +252,12 @@ impl<'h, H: Harness> Bench<'h, H> {
         let what = format!("{} bytes", bytes.len());
         let got: Vec<u8> = self.until(port, &what, |bench| {
             bench.receive(port)?;
-            let inbox = &mut bench.level(port).inbox;
-            Ok((inbox.len() >= bytes.len()).then(|| inbox.drain(..bytes.len()).collect()))
+            let level = bench.level(port);
+            match level.end {
+                _ if level.inbox.len() >= bytes.len() => Ok(Some(level.inbox.drain(..bytes.len()).collect())),
+                Some(end) => Err(format!("{port}: expected {what}, got {} and {end:?}", level.inbox.len())),
+                None => Ok(None),
+            }
         })?;
         same(port, bytes, &got)
     }
@@ -348,8 +352,17 @@ impl<'h, H: Harness> Bench<'h, H> {
         Err(format!("{port}: expected {what}, got after {WAITS} waits only: {}", self.level(port).describe()))
     }
 
+    /// Takes in what has happened already.
+    pub(super) fn poll(&mut self) -> Result<(), String> {
+        self.wait_at_most(Duration::ZERO).map(drop)
+    }
+
     fn wait(&mut self) -> Result<usize, String> {
-        let happenings = self.harness.wait(STEP);
+        self.wait_at_most(STEP)
+    }
+
+    fn wait_at_most(&mut self, max: Duration) -> Result<usize, String> {
+        let happenings = self.harness.wait(max);
         let count = happenings.len();
         for (port, happening) in happenings {
             let Some(level) = self.ports.get_mut(port) else {

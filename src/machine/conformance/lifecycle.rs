@@ -108,6 +108,23 @@ pub(super) fn a_closed_port_is_never_heard_of_again<H: Harness>(harness: &mut H)
     bench.settle()
 }
 
+pub(super) fn a_port_that_is_closed_before_it_opened_is_never_heard_of<H: Harness>(
+    harness: &mut H,
+) -> Result<(), String> {
+    let mut bench = Bench::new(harness);
+    let (_, address) = bench.listen()?;
+    let name = bench.host_name(address);
+    let mut anywhere = address;
+    anywhere.set_port(0);
+    let specs =
+        [PortSpec::Listen(anywhere), PortSpec::Dial(address), PortSpec::Host(name.clone()), PortSpec::Host(name)];
+    let ports = specs.map(|spec| bench.open(spec));
+    for port in ports {
+        bench.close(port, true);
+    }
+    bench.settle()
+}
+
 fn fails_with<H: Harness>(bench: &mut Bench<'_, H>, port: PortId, expected: PortError) -> Result<(), String> {
     match bench.failed(port)? {
         error if error == expected => Ok(()),

@@ -110,7 +110,9 @@ pub(super) fn what_was_sent_before_a_close_with_unread_bytes_arrives<H: Harness>
         bench.close(here, false);
         match bench.rest(there)? {
             // TCP answers unread bytes with a reset, after what was sent.
-            (received, End::Finished | End::Broken(io::ErrorKind::ConnectionReset)) if received == b"farewell" => Ok(()),
+            (received, End::Finished | End::Broken(io::ErrorKind::ConnectionReset)) if received == b"farewell" => {
+                Ok(())
+            }
             (received, end) => Err(format!("{there}: expected b\"farewell\" and an end, got {received:?} and {end:?}")),
         }
     })

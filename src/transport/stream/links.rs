@@ -130,12 +130,7 @@ impl Links {
         self.table.insert(id, link);
         self.by_port.insert(port, id);
         self.opening += 1;
-        self.after(cx, id);
-    }
-
-    /// Whether a port belongs to a link.
-    pub(super) fn owns(&self, port: PortId) -> bool {
-        self.by_port.contains(port)
+        self.after(cx.now, id);
     }
 
     /// How many connections are not up yet.
@@ -167,13 +162,13 @@ impl Links {
     pub(super) fn receive(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8], upper: &mut dyn Upper) {
         let Some(&id) = self.by_port.get(port) else { return };
         self.deliver(cx, id, data, upper);
-        self.after(cx, id);
+        self.after(cx.now, id);
     }
 
     pub(super) fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
         let Some(&id) = self.by_port.get(port) else { return };
         match change {
-            PortChange::Eof => self.on_eof(cx, id),
+            PortChange::Eof => self.on_eof(cx.now, id),
             PortChange::Failed(error) => self.remove(cx, id, DownReason::Port(error)),
             PortChange::Closed => self.remove(cx, id, DownReason::Requested),
             PortChange::Opened { .. } | PortChange::Accepted { .. } | PortChange::Resolved(_) => {}
@@ -187,11 +182,11 @@ impl Links {
         let mut supply = |out: &mut dyn Framer| supplies && upper.supply(id, out);
         let filled = link.stream.fill(cx, &mut self.tools, buf, &mut supply);
         let fill = filled.unwrap_or_else(|error| {
-            self.end(cx, id, DownReason::Stream(error));
+            self.end(cx.now, id, DownReason::Stream(error));
             Fill::Done
         });
         if fill == Fill::Done {
-            self.after(cx, id);
+            self.after(cx.now, id);
         }
         fill
     }
@@ -211,7 +206,7 @@ impl Links {
         if self.deliver(cx, id, &mut [], upper) == Flow::Go {
             self.requests.push_back((port, PortRequest::Resume));
         }
-        self.after(cx, id);
+        self.after(cx.now, id);
     }
 
     /// Closes a link once what the layer above supplies has left.
@@ -224,7 +219,7 @@ impl Links {
                 link.stream.close();
                 link.timers.clear();
                 link.timers.set(LinkTimer::Patience, cx.now + self.limits.close_time);
-                self.after(cx, id);
+                self.after(cx.now, id);
             }
             State::Closing | State::Lingering => {}
         }
@@ -242,7 +237,7 @@ impl Links {
             while let Some(timer) = self.table.get_mut(id).and_then(|link| link.timers.take_due(cx.now)) {
                 self.on_timer(cx, id, timer);
             }
-            self.after(cx, id);
+            self.after(cx.now, id);
         }
     }
 
@@ -269,7 +264,7 @@ impl Links {
         let mut up = |kind, message: Payload<'_>| {
             if hears { upper.deliver(id, kind, message) } else { Flow::Go }
         };
-        match link.stream.receive(cx, &self.limits, &mut self.tools, data, &mut up) {
+        match link.stream.receive(cx, &mut self.tools, data, &mut up) {
             Ok(Flow::Go) => {
                 link.paused = false;
                 Flow::Go
@@ -281,13 +276,13 @@ impl Links {
                 Flow::Stop
             }
             Err(error) => {
-                self.end(cx, id, DownReason::Stream(error));
+                self.end(cx.now, id, DownReason::Stream(error));
                 Flow::Stop
             }
         }
     }
 
-    fn on_eof(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn on_eof(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.table.get_mut(id) else { return };
         let requested = link.state == State::Closing;
         let reason = match link.stream.eof() {
@@ -295,8 +290,8 @@ impl Links {
             Ok(goodbye) => DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }),
             Err(error) => DownReason::Stream(error),
         };
-        self.end(cx, id, reason);
-        self.finish(id);
+        self.end(now, id, reason);
+        self.after(now, id);
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, id: LinkId, timer: LinkTimer) {
@@ -304,30 +299,30 @@ impl Links {
         match timer {
             LinkTimer::Patience if link.state == State::Opening => self.abort(cx, id, DownReason::HandshakeTimeout),
             LinkTimer::Patience => self.abort(cx, id, DownReason::Requested),
-            LinkTimer::Silence => self.on_silence(cx, id),
+            LinkTimer::Silence => self.on_silence(cx.now, id),
             LinkTimer::Pong => self.abort(cx, id, DownReason::Silent),
         }
     }
 
     /// The keep-alive is not moved by each message: when it comes, it looks how long ago the last one was.
-    fn on_silence(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn on_silence(&mut self, now: Instant, id: LinkId) {
         let (Some(link), Some(ping_after)) = (self.table.get_mut(id), self.limits.ping_after) else { return };
-        let due = if link.paused { cx.now + ping_after } else { link.heard + ping_after };
-        if due > cx.now {
+        let due = if link.paused { now + ping_after } else { link.heard + ping_after };
+        if due > now {
             link.timers.set(LinkTimer::Silence, due);
         } else if link.stream.ping() {
-            link.timers.set(LinkTimer::Pong, cx.now + self.limits.pong_time);
+            link.timers.set(LinkTimer::Pong, now + self.limits.pong_time);
         }
     }
 
     /// What follows for a link from anything that touched it.
-    fn after(&mut self, cx: &mut Cx<'_>, id: LinkId) {
-        self.come_up(cx, id);
+    fn after(&mut self, now: Instant, id: LinkId) {
+        self.come_up(now, id);
         let Some(link) = self.table.get_mut(id) else { return };
-        if link.timers.runs(LinkTimer::Pong) && link.heard == cx.now {
+        if link.timers.runs(LinkTimer::Pong) && link.heard == now {
             link.timers.stop(LinkTimer::Pong);
-            link.timers.set(LinkTimer::Silence, cx.now);
-            self.on_silence(cx, id);
+            link.timers.set(LinkTimer::Silence, now);
+            self.on_silence(now, id);
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.wants_fill() {
@@ -336,7 +331,7 @@ impl Links {
         let said_goodbye = link.state == State::Up && link.stream.goodbye().is_some();
         if said_goodbye {
             let goodbye = link.stream.goodbye().unwrap_or_default();
-            self.end(cx, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
+            self.end(now, id, DownReason::Closed(PeerClose { code: goodbye.code, reason: goodbye.reason }));
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.is_finished() {
@@ -346,13 +341,13 @@ impl Links {
         self.deadlines.set(id, link.timers.earliest::<LinkTimer>());
     }
 
-    fn come_up(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+    fn come_up(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.table.get_mut(id).filter(|link| link.state == State::Opening) else { return };
         let Some(opened) = link.stream.take_opened() else { return };
         link.state = State::Up;
         link.timers.clear();
         if let Some(ping_after) = self.limits.ping_after {
-            link.timers.set(LinkTimer::Silence, cx.now + ping_after);
+            link.timers.set(LinkTimer::Silence, now + ping_after);
         }
         self.opening -= 1;
         self.ready.push(link.port);
@@ -361,7 +356,7 @@ impl Links {
     }
 
     /// Ends a link for the layer above; its port lingers until all is said, or until `close_time`.
-    fn end(&mut self, cx: &mut Cx<'_>, id: LinkId, reason: DownReason) {
+    fn end(&mut self, now: Instant, id: LinkId, reason: DownReason) {
         let Some(link) = self.table.get_mut(id) else { return };
         let state = std::mem::replace(&mut link.state, State::Lingering);
         let reason = if state == State::Closing { DownReason::Requested } else { reason };
@@ -375,7 +370,7 @@ impl Links {
         self.events.push_back(event);
         self.ended = Some(Ended { was_up: state != State::Opening, reason });
         link.timers.clear();
-        link.timers.set(LinkTimer::Patience, cx.now + self.limits.close_time);
+        link.timers.set(LinkTimer::Patience, now + self.limits.close_time);
         if std::mem::take(&mut link.paused) {
             self.requests.push_back((link.port, PortRequest::Resume));
         }
@@ -396,7 +391,7 @@ impl Links {
 
     /// The port is dead.
     fn remove(&mut self, cx: &mut Cx<'_>, id: LinkId, reason: DownReason) {
-        self.end(cx, id, reason);
+        self.end(cx.now, id, reason);
         let Some(link) = self.table.remove(id) else { return };
         self.lingering -= 1;
         self.by_port.remove(link.port);
