@@ -1,6 +1,8 @@
 // We dial the server of `ws`.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { bytes, pause, test } from '../shared/switchboard.mjs';
 import { CA, LENGTHS, RUNTIMES, Server, burst } from './peer.mjs';
@@ -179,6 +181,15 @@ test('a server that masks its frames is told the rule, by 1002', async (scene) =
   assert.match(board.errors, /a server sent a frame with a mask/);
 });
 
+test('what comes in one piece with the answer to our upgrade belongs to the link already', async (scene) => {
+  const hello = Buffer.from([0x81, 5, ...Buffer.from('hello')]);
+  const masked = Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x61]);
+  const board = scene.dial(await serverThatSays(scene, Buffer.concat([hello, masked])));
+  assert.equal(await board.message(), 'hello');
+  assert.equal(await board.exit(), 4);
+  assert.match(board.errors, /connected[^]*a server sent a frame with a mask/);
+});
+
 test('the subprotocol that the server chooses is agreed on', async (scene) => {
   const server = await Server.start(scene, { handleProtocols: (offered) => [...offered][1] });
   scene.dial(server.url, '--subprotocol', 'chat.v2', '--subprotocol', 'chat.v1');
@@ -228,6 +239,23 @@ test('nobody there is told at once', async (scene) => {
   assert.equal(await board.exit(), 3);
   assert.match(board.errors, /refused/);
 });
+
+/** A server that answers an upgrade and sends these frames, all at once. */
+async function serverThatSays(scene, frames) {
+  const listener = createHttpServer();
+  listener.on('upgrade', ({ headers }, socket) => {
+    const key = `${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+    const accept = createHash('sha1').update(key).digest('base64');
+    const head = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade',
+      `Sec-WebSocket-Accept: ${accept}`, '', ''].join('\r\n');
+    socket.on('error', () => {});
+    socket.write(Buffer.concat([Buffer.from(head), frames]));
+    scene.atEnd(() => socket.destroy());
+  });
+  await new Promise((listening) => listener.listen(0, '127.0.0.1', listening));
+  scene.atEnd(() => listener.close());
+  return `ws://127.0.0.1:${listener.address().port}/`;
+}
 
 /** A port on which nobody listens any more. */
 async function deadUrl() {
