@@ -34,6 +34,7 @@ pub mod buf;
 pub mod check;
 pub mod conformance;
 pub mod ids;
+pub mod kept;
 pub mod lane;
 pub mod limits;
 pub mod payload;

@@ -11,7 +11,6 @@ use switchboard::machine::port::PortError;
 use switchboard::machine::rng::Rng;
 use switchboard::sim::World;
 use switchboard::stack::dial::DialError;
-use switchboard::stack::stream::{During, StreamError};
 use switchboard::transport::alone::SendError;
 use switchboard::transport::{DownReason, Reconnect, TransportEvent};
 
@@ -272,17 +271,6 @@ fn a_silent_peer_is_noticed_by_ping_and_a_living_one_is_kept() {
         assert_eq!(client.downs(), [&DownReason::Silent]);
         assert_eq!(server.downs(), [&DownReason::Silent]);
     }
-}
-
-#[test]
-fn a_stream_cut_off_between_messages_is_told_from_a_close() {
-    let (mut world, mut server, client) = linked(14, "ws", &options());
-    // A machine that goes away without a close: the port is finished by the system.
-    world.reboot(client.host, dialling("offline", &options()));
-    server.send(&mut world, server.links()[0], Kind::Text, b"hello").unwrap();
-    run(&mut world, &mut [&mut server], |peers| !peers[0].downs().is_empty());
-    assert_ne!(server.downs(), [&DownReason::Stream(StreamError::Ended(During::Message))]);
-    assert!(!matches!(server.downs()[0], DownReason::Closed(_)));
 }
 
 #[test]

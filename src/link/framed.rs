@@ -14,6 +14,7 @@ use std::mem;
 
 use crate::machine::Fill;
 use crate::machine::buf::Buf;
+use crate::machine::kept::Kept;
 use crate::machine::payload::{Flow, Framer, Kind, Payload};
 use crate::wire::length::Header;
 
@@ -22,9 +23,7 @@ use crate::wire::length::Header;
 pub struct Framed {
     max_message: usize,
     state: State,
-    /// What of `rest` was looked at already.
-    seen: usize,
-    rest: Vec<u8>,
+    kept: Kept,
     head: [u8; Header::SIZE],
     head_len: usize,
     message: Option<Partial>,
@@ -60,15 +59,7 @@ pub enum Misbehaved {
 impl Framed {
     /// A link that accepts messages of up to `max_message` bytes.
     pub const fn new(max_message: usize) -> Self {
-        Self {
-            max_message,
-            state: State::Open,
-            seen: 0,
-            rest: Vec::new(),
-            head: [0; Header::SIZE],
-            head_len: 0,
-            message: None,
-        }
+        Self { max_message, state: State::Open, kept: Kept::new(), head: [0; Header::SIZE], head_len: 0, message: None }
     }
 
     /// Takes received bytes and hands up the messages that they complete.
@@ -117,26 +108,22 @@ impl Framed {
         let (used, flow) = self.parse(data, up)?;
         if flow == Flow::Stop {
             self.state = State::Stopped;
-            self.rest = data[used..].to_vec();
+            self.kept.keep(&data[used..]);
         }
         Ok(flow)
     }
 
     fn resume(&mut self, up: &mut dyn FnMut(Kind, Payload<'_>) -> Flow) -> Result<Flow, Misbehaved> {
-        let (rest, from) = (mem::take(&mut self.rest), mem::take(&mut self.seen));
-        let (used, flow) = self.parse(&rest[from..], up)?;
+        let (kept, flow) = mem::take(&mut self.kept).resume(|rest| self.parse(rest, up))?;
         if flow == Flow::Go {
             self.state = State::Open;
         }
-        if from + used < rest.len() {
-            (self.rest, self.seen) = (rest, from + used);
-        }
+        self.kept = kept;
         Ok(flow)
     }
 
     fn keep(&mut self, data: &[u8]) -> Flow {
-        self.rest.drain(..mem::take(&mut self.seen));
-        self.rest.extend_from_slice(data);
+        self.kept.keep(data);
         Flow::Stop
     }
 
@@ -379,6 +366,6 @@ mod tests {
     }
 
     fn owns_nothing(link: &Framed) -> bool {
-        link.rest.capacity() == 0 && link.message.is_none()
+        link.kept.capacity() == 0 && link.message.is_none()
     }
 }

@@ -9,11 +9,14 @@
 //! Buffers follow traffic: one chunk to receive into and one buffer to send from serve all ports; only a port
 //! whose peer takes no more owns what it could not send.
 
+mod port;
+
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use std::collections::VecDeque;
+use port::{Finish, Opens, Phase, Port};
 
 use super::buf::Buf;
 use super::ids::{Ids, PortId, Table};
@@ -133,68 +136,6 @@ impl World {
     fn cx(&mut self) -> Cx<'_> {
         let unix = self.unix_at_origin + self.now.since(Instant::ZERO);
         Cx { now: self.now, unix, rng: &mut self.rng, ids: &mut self.ids }
-    }
-}
-
-#[derive(Debug)]
-struct Port {
-    phase: Phase,
-    readable: bool,
-    writable: bool,
-    read_closed: bool,
-    paused: bool,
-    filling: bool,
-    finish: Finish,
-    eof: bool,
-    unsent: Vec<u8>,
-    sent: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Opening(Opens),
-    Listening,
-    Open,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opens {
-    Stream,
-    Listener,
-    Answer,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Finish {
-    #[default]
-    No,
-    Asked,
-    Sent,
-}
-
-impl Port {
-    const fn new(phase: Phase) -> Self {
-        Self {
-            phase,
-            readable: false,
-            writable: true,
-            read_closed: false,
-            paused: false,
-            filling: false,
-            finish: Finish::No,
-            eof: false,
-            unsent: Vec::new(),
-            sent: 0,
-        }
-    }
-
-    const fn can_receive(&self) -> bool {
-        !matches!(self.phase, Phase::Opening(_)) && self.readable && !self.paused && !self.eof
-    }
-
-    fn can_send(&self) -> bool {
-        let owes = self.filling || !self.unsent.is_empty() || self.finish == Finish::Asked;
-        self.phase == Phase::Open && self.writable && owes
     }
 }
 

@@ -196,7 +196,7 @@ impl Stream {
         }
         let result = self.take(cx, tools, data, up);
         match &result {
-            Ok(_) if self.inner.goodbye().is_some() => self.ending = Ending::Closing,
+            Ok(_) if self.goodbye().is_some() => self.ending = Ending::Closing,
             Ok(_) => {}
             Err(error) => {
                 self.ending = Ending::Failed;
@@ -253,7 +253,8 @@ impl Stream {
 
     /// The peer has closed the stream properly, and said this.
     pub fn goodbye(&self) -> Option<Goodbye> {
-        self.inner.goodbye()
+        let bare = || (self.seal.said_goodbye() && self.inner.ends_with_seal()).then(Goodbye::default);
+        self.inner.goodbye().or_else(bare)
     }
 
     /// All that had to be said has been filled: the port can be finished.

@@ -1,2 +1,45 @@
-//! (to be written)
-fn main() {}
+//! The program `switchboard`: a demonstration of the library, and both ends of any connection string as a filter.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`args`] | the command line |
+//! | [`peer`] | `dial` and `listen`, from arguments to a session |
+//! | [`session`] | what these two do, whatever drives them |
+//! | [`drive`] | a session on tokio or on mio, and the signals that end it |
+//! | [`messages`] | standard input and output as messages |
+//! | [`trust`] | certificates: read from files, made on the spot |
+//! | [`report`] | what people and scripts are told, by text or by JSON |
+//! | [`outcome`] | exit codes, and what to do about an error |
+//! | [`demo`] | a relay and its two clients, over each kind of link |
+
+mod args;
+mod demo;
+mod drive;
+mod messages;
+mod outcome;
+mod peer;
+mod report;
+mod session;
+mod trust;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser as _;
+use outcome::Code;
+
+fn main() -> ExitCode {
+    let (result, json) = match Args::parse().command {
+        Command::Demo(args) => (demo::run(args.json), args.json),
+        Command::Dial(args) => (peer::dial(&args), args.peer.json),
+        Command::Listen(args) => (peer::listen(&args), args.peer.json),
+    };
+    let code = match result {
+        Ok(()) => Code::Good,
+        Err(failure) => {
+            report::failure(&failure, json);
+            failure.code
+        }
+    };
+    ExitCode::from(code as u8)
+}

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use crate::machine::kept::Kept;
 use crate::machine::payload::{Flow, Kind, Payload};
 use crate::wire::websocket::{Close, Header, LONGEST_CONTROL, LONGEST_HEADER, Mask, Opcode};
 
@@ -21,8 +22,7 @@ pub(super) struct Inbound {
     max_message: usize,
     state: Reading,
     /// What of `rest` was looked at already.
-    seen: usize,
-    rest: Vec<u8>,
+    kept: Kept,
     /// The start of a frame whose header, or which as a control frame, is not complete.
     start: Vec<u8>,
     message: Option<Message>,
@@ -47,7 +47,7 @@ enum Start {
 
 impl Inbound {
     pub(super) const fn new(role: Role, max_message: usize) -> Self {
-        Self { role, max_message, state: Reading::Open, seen: 0, rest: Vec::new(), start: Vec::new(), message: None }
+        Self { role, max_message, state: Reading::Open, kept: Kept::new(), start: Vec::new(), message: None }
     }
 
     pub(super) const fn is_mid_message(&self) -> bool {
@@ -76,27 +76,23 @@ impl Inbound {
         let (used, flow) = self.parse(data, control, up)?;
         if flow == Flow::Stop {
             self.state = Reading::Stopped;
-            self.rest = data[used..].to_vec();
+            self.kept.keep(&data[used..]);
         }
         Ok(flow)
     }
 
     fn resume(&mut self, control: &mut Control, up: &mut Up<'_>) -> Result<Flow, Misbehaved> {
-        let (mut rest, from) = (mem::take(&mut self.rest), mem::take(&mut self.seen));
         self.state = Reading::Open;
-        let (used, flow) = self.parse(&mut rest[from..], control, up)?;
+        let (kept, flow) = mem::take(&mut self.kept).resume(|rest| self.parse(rest, control, up))?;
         if flow == Flow::Stop {
             self.state = Reading::Stopped;
         }
-        if from + used < rest.len() {
-            (self.rest, self.seen) = (rest, from + used);
-        }
+        self.kept = kept;
         Ok(flow)
     }
 
     fn keep(&mut self, data: &[u8]) -> Flow {
-        self.rest.drain(..mem::take(&mut self.seen));
-        self.rest.extend_from_slice(data);
+        self.kept.keep(data);
         Flow::Stop
     }
 
@@ -292,14 +288,14 @@ mod tests {
             Flow::Stop
         };
         link.receive(&mut wire, &mut up).unwrap();
-        let kept = link.inbound.rest.as_ptr();
+        let (bytes, _) = link.inbound.kept.place();
         for done in 1..999 {
             assert_eq!(link.receive(&mut [], &mut up), Ok(Flow::Stop));
-            assert_eq!((link.inbound.rest.as_ptr(), link.inbound.seen), (kept, 3 * done));
+            assert_eq!(link.inbound.kept.place(), (bytes, 3 * done));
         }
         link.receive(&mut [], &mut up).unwrap();
         assert_eq!(link.receive(&mut [], &mut up), Ok(Flow::Go));
-        assert_eq!((count, link.inbound.rest.capacity()), (1000, 0));
+        assert_eq!((count, link.inbound.kept.capacity()), (1000, 0));
     }
 
     #[test]
@@ -359,8 +355,8 @@ mod tests {
     }
 
     fn owns_nothing_received(link: &WebSocket) -> bool {
-        let Inbound { rest, start, message, .. } = &link.inbound;
-        rest.capacity() == 0 && start.capacity() == 0 && message.is_none()
+        let Inbound { kept, start, message, .. } = &link.inbound;
+        kept.capacity() == 0 && start.capacity() == 0 && message.is_none()
     }
 
     fn owns_nothing(link: &WebSocket) -> bool {

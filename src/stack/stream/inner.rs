@@ -172,6 +172,11 @@ impl Inner {
         }
     }
 
+    /// Whether the end of TLS is a proper end of what flows inside: it has no close of its own, and owes nothing.
+    pub(super) const fn ends_with_seal(&self) -> bool {
+        matches!(&self.phase, Phase::Framed(framed) if !framed.is_mid_message())
+    }
+
     pub(super) const fn server_leaves_first(&self) -> bool {
         matches!(self.phase, Phase::WebSocket(_))
     }

@@ -64,6 +64,10 @@ impl Inner {
         true
     }
 
+    pub(super) const fn ends_with_seal(&self) -> bool {
+        !self.0.is_mid_message()
+    }
+
     pub(super) const fn server_leaves_first(&self) -> bool {
         false
     }

@@ -117,6 +117,11 @@ impl Seal {
         self.0.as_ref().is_none_or(|tls| tls.peer_closed())
     }
 
+    /// Whether the peer has said that it sends no more, whether or not the stream has ended.
+    pub(super) fn said_goodbye(&self) -> bool {
+        self.0.as_ref().is_some_and(|tls| tls.peer_closed())
+    }
+
     pub(super) fn describe(&self, opened: Opened) -> Opened {
         Opened { tls: self.0.as_ref().map(|tls| tls.info()), ..opened }
     }

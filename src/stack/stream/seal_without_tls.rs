@@ -63,6 +63,10 @@ impl Seal {
         true
     }
 
+    pub(super) const fn said_goodbye(&self) -> bool {
+        false
+    }
+
     pub(super) const fn describe(&self, opened: Opened) -> Opened {
         opened
     }

@@ -1,0 +1,121 @@
+//! The built program as a child, which does not outlive its test.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+pub(crate) struct Program {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+/// What a program that has ended leaves behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr }
+    }
+
+    /// Starts `listen` and answers how to dial it.
+    pub(crate) fn listen(args: &[&str]) -> (Self, String) {
+        let mut program = Self::start(&[&["listen"], args].concat());
+        let line = program.line();
+        let string = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", program.rest()));
+        (program, string.to_owned())
+    }
+
+    /// The next line of standard error.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    pub(crate) fn end_input(&mut self) {
+        self.child.stdin = None;
+    }
+
+    /// Stops reading what the program writes.
+    pub(crate) fn close_output(&mut self) {
+        self.child.stdout = None;
+    }
+
+    /// Reads so many bytes of standard output.
+    pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.child.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Ended {
+        let mut stdout = Vec::new();
+        if let Some(mut pipe) = self.child.stdout.take() {
+            pipe.read_to_end(&mut stdout).unwrap();
+        }
+        let stderr = self.rest();
+        let code = self.child.wait().as_ref().map(ExitStatus::code).unwrap();
+        Ended { code, stdout, stderr }
+    }
+
+    fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Runs the program with this input.
+pub(crate) fn run(args: &[&str], input: &[u8]) -> Ended {
+    let mut program = Program::start(args);
+    // One that ends at once does not read.
+    _ = program.child.stdin.as_mut().unwrap().write_all(input);
+    program.end_input();
+    program.ended()
+}
+
+/// A file of this test's own that does not exist yet.
+pub(crate) fn new_file(name: &str) -> PathBuf {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    _ = fs::remove_file(&file);
+    file
+}
