@@ -84,7 +84,8 @@ pub enum TransportEvent {
     Refused(Option<SocketAddr>, DownReason),
     /// A dialling transport tries again after this time.
     Retrying(Duration),
-    /// A dialling transport's policy allows no further try, or a listener could not be opened or has broken.
+    /// A dialling transport's policy allows no further try, and no port of it is left; or a listener could not be
+    /// opened or has broken.
     Failed(DownReason),
     /// The answer to [`TransportCommand::Stop`]: no port and no link is left.
     Stopped,

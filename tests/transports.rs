@@ -109,6 +109,18 @@ fn closing_a_link_sends_what_was_queued_and_both_sides_learn_how_it_ended() {
 }
 
 #[test]
+fn who_has_dialled_is_told_of_the_end_when_its_last_words_have_left() {
+    for kind in KINDS {
+        let (mut world, mut server, mut client) = linked(4, kind, &options());
+        let link = server.links()[0];
+        world.act(server.host, |node, cx| node.close(cx, link));
+        let failed = |peer: &&mut Peer| peer.events.iter().any(|event| matches!(event, TransportEvent::Failed(_)));
+        run(&mut world, &mut [&mut server, &mut client], |peers| peers.iter().any(failed));
+        assert_eq!(world.ports(client.host), 0, "{kind}");
+    }
+}
+
+#[test]
 fn stopping_ends_every_link_and_leaves_no_port() {
     for kind in KINDS {
         let (mut world, mut server, mut client) = linked(5, kind, &options());

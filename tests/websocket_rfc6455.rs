@@ -174,12 +174,22 @@ fn control_frames_between_fragments_are_handled_at_once() {
 }
 
 #[test]
-fn only_the_newest_ping_is_answered() {
+fn pings_are_answered_in_their_order() {
+    let mut server = Peer::new(Role::Server);
+    for number in 0..16 {
+        server.receive(&[0x89, 0x81, 0, 0, 0, 0, number]).unwrap();
+    }
+    assert_eq!(server.send(&[]), (0..16).flat_map(|number| [0x8a, 1, number]).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_the_newest_pings_of_a_flood_are_answered() {
     let mut server = Peer::new(Role::Server);
     for number in 0..100 {
         server.receive(&[0x89, 0x81, 0, 0, 0, 0, number]).unwrap();
     }
-    assert_eq!(server.send(&[]), [0x8a, 1, 99]);
+    assert_eq!(server.send(&[]), (84..100).flat_map(|number| [0x8a, 1, number]).collect::<Vec<_>>());
+    assert!(!server.link.wants_fill());
 }
 
 #[test]

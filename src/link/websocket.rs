@@ -11,8 +11,8 @@
 //! `receive` with no data. Kept or gathered, memory goes back as soon as it is used up: an idle link owns none.
 //!
 //! *Sending.* A message becomes one frame, written straight into the caller's buffer and there masked by a client,
-//! each with a mask of its own (section 5.3). Owed control frames go first. Of several pings only the newest is
-//! answered, as section 5.5.3 allows, so a peer can't make us hold more than one.
+//! each with a mask of its own (section 5.3). Owed control frames go first. Pings are answered in
+//! their order; of a flood only the newest 16, as section 5.5.3 allows, so a peer can't make us hold more than those.
 //!
 //! *Closing.* [`close`](WebSocket::close) sends a close frame and no message after it; messages that the peer sent
 //! before its own close frame are still delivered. A close frame of the peer is answered with its code, and what

@@ -37,6 +37,9 @@ enum DialState {
     Dialling(Dialer, Instant),
     Linked,
     Pausing(Instant),
+    /// There is no further try. It is told when the last port has ended, so that whoever then lets go of all has
+    /// not cut off the answer to the peer's close, or the alert that tells it what it did wrong.
+    Failing(DownReason),
     Stopping,
 }
 
@@ -121,24 +124,29 @@ impl Dialling {
         self.state = DialState::Stopping;
     }
 
-    /// What follows once there is no live link: the end, a pause, or the next dial.
+    /// What follows once there is no live link: a pause, the next dial, or the end once there is no port either.
     fn settle(&mut self, cx: &mut Cx<'_>) {
-        match self.state {
-            DialState::Linked if self.links.live() == 0 => self.plan(cx),
-            DialState::Stopping if self.links.len() == 0 => {
-                self.links.events.push_back(TransportEvent::Stopped);
-                self.state = DialState::Idle;
-            }
-            _ => {}
+        if matches!(self.state, DialState::Linked) && self.links.live() == 0 {
+            self.plan(cx);
         }
+        if self.links.len() > 0 {
+            return;
+        }
+        let last = match &self.state {
+            DialState::Failing(reason) => TransportEvent::Failed(reason.clone()),
+            DialState::Stopping => TransportEvent::Stopped,
+            _ => return,
+        };
+        self.state = DialState::Idle;
+        self.links.events.push_back(last);
     }
 
     fn plan(&mut self, cx: &mut Cx<'_>) {
         let Some(Ended { was_up, reason }) = self.links.take_ended() else { return };
         self.failures = if was_up { 0 } else { self.failures.saturating_add(1) };
         let Some(pause) = self.reconnect.pause(self.failures, cx.rng) else {
-            self.state = DialState::Idle;
-            return self.links.events.push_back(TransportEvent::Failed(reason));
+            self.state = DialState::Failing(reason);
+            return;
         };
         self.links.events.push_back(TransportEvent::Retrying(pause));
         if pause.is_zero() {

@@ -53,7 +53,8 @@ impl Connect {
         };
         match parse_response(&head, self.gather.headers())?.status {
             200..300 => Ok(Progress::Done { consumed, response: () }),
-            407 => Err(HttpError::ProxyAuthentication),
+            // Some proxies, tinyproxy among them, answer a wrong password as a server would.
+            401 | 407 => Err(HttpError::ProxyAuthentication),
             status => Err(HttpError::ProxyRefused(status)),
         }
     }

@@ -257,6 +257,7 @@ fn a_proxy_connects_and_what_follows_is_given_back() {
 fn a_proxy_that_refuses_is_told_apart() {
     let cases = [
         ("HTTP/1.1 407 Who\r\n\r\n", HttpError::ProxyAuthentication),
+        ("HTTP/1.0 401 Unauthorized\r\n\r\n", HttpError::ProxyAuthentication),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", HttpError::ProxyRefused(502)),
         ("HTTP/1.1 101 Switching\r\n\r\n", HttpError::ProxyRefused(101)),
         ("\x05\x00", HttpError::NotHttp),

@@ -80,10 +80,17 @@ fn certificate(error: CertificateError) -> TlsError {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsError::NotYetValid,
         CertificateError::UnknownIssuer => TlsError::UnknownIssuer,
         CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented = presented.iter().map(|name| bare(name).to_owned()).collect();
             TlsError::WrongName { expected: expected.to_str().into_owned(), presented }
         }
         error => TlsError::BadCertificate(error.to_string()),
     }
+}
+
+/// A name without what rustls puts around it: `DnsName("a.example")`, `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
 }
 
 fn incompatible(error: &PeerIncompatible) -> TlsError {

@@ -126,7 +126,7 @@ fn a_certificate_for_another_name_is_refused_and_both_names_are_told() {
     let error = pair.run().unwrap_err();
     let TlsError::WrongName { expected, presented } = &error else { panic!("{error:?}") };
     assert_eq!(expected, "other.example");
-    assert!(presented.iter().any(|name| name.contains("board.example")), "{presented:?}");
+    assert!(presented.iter().any(|name| name == "board.example"), "{presented:?}");
     assert_eq!(pair.errors()[1], Some(TlsError::PeerAlert("BadCertificate".to_owned())));
 }
 

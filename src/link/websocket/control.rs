@@ -5,10 +5,14 @@ use crate::wire::websocket::{Close, CloseCode, Opcode};
 use super::State;
 use super::writer::Writer;
 
+/// Most pongs owed at a time.
+const PONGS: usize = 16;
+
 /// Control frames owed and the closing handshake.
 #[derive(Debug)]
 pub(super) struct Control {
-    pong: Option<Box<[u8]>>,
+    /// The payloads of pings, oldest first.
+    pongs: Vec<Box<[u8]>>,
     ping: bool,
     answered: bool,
     closing: Option<Box<Closing>>,
@@ -29,13 +33,17 @@ struct PeerClose {
 
 impl Control {
     pub(super) const fn new() -> Self {
-        Self { pong: None, ping: false, answered: false, closing: None }
+        Self { pongs: Vec::new(), ping: false, answered: false, closing: None }
     }
 
     pub(super) fn on_ping(&mut self, payload: &[u8]) {
-        if self.closing.as_ref().is_none_or(|closing| closing.owed.is_some()) {
-            self.pong = Some(payload.into());
+        if self.closing.as_ref().is_some_and(|closing| closing.owed.is_none()) {
+            return;
         }
+        if self.pongs.len() == PONGS {
+            self.pongs.remove(0);
+        }
+        self.pongs.push(payload.into());
     }
 
     pub(super) const fn on_pong(&mut self) {
@@ -48,7 +56,7 @@ impl Control {
         let answer = code.map_or_else(Vec::new, |code| payload_of(Close { code, reason: "" }));
         let closing = self.closing.get_or_insert_with(|| Box::new(Closing { owed: Some(answer), peer: None }));
         closing.peer = Some(PeerClose { code, reason: reason.into() });
-        (self.pong, self.ping) = (None, false);
+        (self.pongs, self.ping) = (Vec::new(), false);
     }
 
     pub(super) const fn ping(&mut self) {
@@ -69,12 +77,12 @@ impl Control {
     }
 
     pub(super) const fn wants_fill(&self) -> bool {
-        self.ping || self.pong.is_some() || matches!(&self.closing, Some(closing) if closing.owed.is_some())
+        self.ping || !self.pongs.is_empty() || matches!(&self.closing, Some(closing) if closing.owed.is_some())
     }
 
     /// Writes what is owed, the close frame last.
     pub(super) fn write(&mut self, writer: &mut Writer<'_>) {
-        if let Some(payload) = self.pong.take() {
+        for payload in std::mem::take(&mut self.pongs) {
             writer.frame(Opcode::Pong, &[&payload]);
         }
         if std::mem::take(&mut self.ping) {

@@ -280,6 +280,8 @@ impl Links {
                 Flow::Stop
             }
             Err(error) => {
+                // What came before it in the same bytes may have opened the link, and messages may have been told.
+                self.come_up(cx.now, id);
                 self.end(cx.now, id, DownReason::Stream(error));
                 Flow::Stop
             }
