@@ -265,7 +265,7 @@ impl Links {
             if hears { upper.deliver(id, kind, message) } else { Flow::Go }
         };
         let result = link.stream.receive(cx, &mut self.tools, data, &mut up);
-        // The same bytes may bring it up and break it.
+        // The same bytes may bring it up, carry messages and break it: it must be told in that order.
         self.come_up(cx.now, id);
         let Some(link) = self.table.get_mut(id) else { return Flow::Stop };
         match result {
@@ -280,8 +280,6 @@ impl Links {
                 Flow::Stop
             }
             Err(error) => {
-                // What came before it in the same bytes may have opened the link, and messages may have been told.
-                self.come_up(cx.now, id);
                 self.end(cx.now, id, DownReason::Stream(error));
                 Flow::Stop
             }
