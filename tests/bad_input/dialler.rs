@@ -25,8 +25,8 @@ const fn http(rule: HttpError) -> DownReason {
 /// The friend has been told that there will be no further try, and nothing is left.
 #[track_caller]
 fn over(scene: &mut Scene, reason: &DownReason, most: usize) {
-    assert_eq!(scene.friend.events.last(), Some(&TransportEvent::Failed(reason.clone())));
     scene.over(most);
+    assert_eq!(scene.friend.events.last(), Some(&TransportEvent::Failed(reason.clone())));
 }
 
 /// The friend refuses this answer, made from the right one, by `ws:` and by `wss:`.

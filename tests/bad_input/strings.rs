@@ -149,7 +149,7 @@ fn a_string_that_is_in_order_but_leads_nowhere_is_refused_when_it_is_dialled() {
         scene.add(scene.friend.host, dialling(&string, &options));
         let refused = |event: &TransportEvent| matches!(event, TransportEvent::Refused(None, why) if *why == reason);
         scene.until(|scene| scene.friend.events.iter().any(refused));
-        assert_eq!(scene.friend.events.last(), Some(&TransportEvent::Failed(reason.clone())), "{string}");
         scene.over(0);
+        assert_eq!(scene.friend.events.last(), Some(&TransportEvent::Failed(reason.clone())), "{string}");
     }
 }

@@ -152,7 +152,7 @@ fn a_message_announced_at_the_limit_of_which_nothing_comes_reserves_nothing() {
 }
 
 #[test]
-fn ten_thousand_pings_hold_one_pong() {
+fn ten_thousand_pings_hold_no_more_than_a_chunk() {
     for kind in ["ws", "wss"] {
         let mut scene = Scene::new(kind);
         let port = scene.dial_linked();
