@@ -34,7 +34,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadTraffic, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::{CommonState, HandshakeKind, InvalidMessage, ProtocolVersion};
 
 use crate::machine::buf::Buf;
 use crate::machine::payload::Flow;
@@ -269,10 +269,13 @@ impl Tls {
         }
     }
 
-    /// Names a failure; before anything was understood, whatever cannot be read is not TLS at all.
+    /// Names a failure; before anything was understood, whatever cannot be read is not TLS at all. Only what begins
+    /// as TLS does can be too large.
     fn explain(&self, error: rustls::Error) -> TlsError {
+        use InvalidMessage::{HandshakePayloadTooLarge, MessageTooLarge};
         let nothing_understood = !self.understood && self.connection.common().protocol_version().is_none();
         match error {
+            rustls::Error::InvalidMessage(HandshakePayloadTooLarge | MessageTooLarge) => error.into(),
             rustls::Error::InvalidMessage(_) if nothing_understood => TlsError::NotTls,
             error => error.into(),
         }

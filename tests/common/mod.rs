@@ -9,11 +9,34 @@ use switchboard::link::tls;
 use switchboard::machine::ids::LinkId;
 use switchboard::machine::limits::Limits;
 use switchboard::machine::payload::Kind;
+use switchboard::machine::time::Instant;
+use switchboard::machine::{Cx, Machine};
 use switchboard::sim::{HostId, World};
-use switchboard::transport::alone::{Alone, AloneEvent, SendError};
+use switchboard::transport::alone::{Alone, AloneEvent, Message, SendError};
 use switchboard::transport::{DownReason, LinkInfo, TransportEvent};
 
 pub type Node = Alone<AnyTransport>;
+
+/// A machine of a world that is a node, or has one inside.
+pub trait Inhabitant: Machine<Event = AloneEvent> {
+    fn start(&mut self, cx: &mut Cx<'_>);
+    fn send(&mut self, cx: &mut Cx<'_>, link: LinkId, kind: Kind, bytes: &[u8]) -> Result<(), SendError>;
+    fn recv(&mut self, cx: &mut Cx<'_>) -> Option<Message>;
+}
+
+impl Inhabitant for Node {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        Self::start(self, cx);
+    }
+
+    fn send(&mut self, cx: &mut Cx<'_>, link: LinkId, kind: Kind, bytes: &[u8]) -> Result<(), SendError> {
+        Self::send(self, cx, link, kind, bytes)
+    }
+
+    fn recv(&mut self, cx: &mut Cx<'_>) -> Option<Message> {
+        Self::recv(self, cx)
+    }
+}
 
 /// The kinds of connection strings that carry messages between hosts.
 pub const KINDS: [&str; 4] = ["tcp", "tls", "ws", "wss"];
@@ -28,8 +51,13 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::named("authority")
+    }
+
+    pub fn named(name: &str) -> Self {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap().der().to_vec();
         Self { root, issuer: rcgen::Issuer::new(params, key) }
@@ -82,21 +110,24 @@ pub fn string(kind: &str, host: &str) -> String {
 pub struct Peer {
     pub host: HostId,
     pub events: Vec<TransportEvent>,
+    /// When it said them.
+    pub moments: Vec<Instant>,
     pub received: Vec<(LinkId, Kind, Vec<u8>)>,
 }
 
 impl Peer {
-    pub fn start(world: &mut World<Node>, name: &str, node: Node) -> Self {
+    pub fn start<M: Inhabitant>(world: &mut World<M>, name: &str, node: M) -> Self {
         let host = world.host(name, node);
         world.act(host, |node, cx| node.start(cx));
-        Self { host, events: Vec::new(), received: Vec::new() }
+        Self { host, events: Vec::new(), moments: Vec::new(), received: Vec::new() }
     }
 
     /// Takes in what the node has said and received.
-    pub fn look(&mut self, world: &mut World<Node>) {
-        for (_, event) in world.events(self.host) {
+    pub fn look<M: Inhabitant>(&mut self, world: &mut World<M>) {
+        for (at, event) in world.events(self.host) {
             if let AloneEvent::Transport(event) = event {
                 self.events.push(event);
+                self.moments.push(at);
             }
         }
         while let Some(message) = world.act(self.host, |node, cx| node.recv(cx)) {
@@ -104,7 +135,13 @@ impl Peer {
         }
     }
 
-    pub fn send(&self, world: &mut World<Node>, link: LinkId, kind: Kind, bytes: &[u8]) -> Result<(), SendError> {
+    pub fn send<M: Inhabitant>(
+        &self,
+        world: &mut World<M>,
+        link: LinkId,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), SendError> {
         world.act(self.host, |node, cx| node.send(cx, link, kind, bytes))
     }
 
@@ -139,7 +176,7 @@ impl Peer {
 
 /// Runs until `done`, looking at both peers after each step.
 #[track_caller]
-pub fn run(world: &mut World<Node>, peers: &mut [&mut Peer], mut done: impl FnMut(&[&mut Peer]) -> bool) {
+pub fn run<M: Inhabitant>(world: &mut World<M>, peers: &mut [&mut Peer], mut done: impl FnMut(&[&mut Peer]) -> bool) {
     let result = world.run_until(
         |world| {
             for peer in peers.iter_mut() {

@@ -401,7 +401,7 @@ const fn letter(number: u64) -> u8 {
 }
 
 const fn kind_of(number: u64) -> Kind {
-    if number % 3 == 0 { Kind::Text } else { Kind::Binary }
+    if number.is_multiple_of(3) { Kind::Text } else { Kind::Binary }
 }
 
 const fn name(reason: &DownReason) -> &'static str {
@@ -415,6 +415,7 @@ const fn name(reason: &DownReason) -> &'static str {
         DownReason::Stream(_) => "broken streams",
         DownReason::HandshakeTimeout => "handshakes too long",
         DownReason::Silent => "silent peers",
+        DownReason::CloseTimeout => "closes too long",
         DownReason::TooMany => "too many",
     }
 }

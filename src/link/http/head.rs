@@ -36,21 +36,32 @@ impl Gather {
         }
         let end = self.scan(data).inspect_err(|_| self.finish())?;
         let Some(own) = end.and_then(|end| data.get(..end)) else {
-            self.bytes.extend_from_slice(data);
+            self.keep(data);
             return Ok(None);
         };
-        let mut gathered = mem::take(&mut self.bytes);
-        self.finish();
-        if gathered.is_empty() {
+        if self.bytes.is_empty() {
+            self.finish();
             return Ok(Some((Cow::Borrowed(own), own.len())));
         }
-        gathered.extend_from_slice(own);
+        self.keep(own);
+        let gathered = mem::take(&mut self.bytes);
+        self.finish();
         Ok(Some((Cow::Owned(gathered), own.len())))
     }
 
     /// Most header lines.
     pub(super) const fn headers(&self) -> usize {
         self.headers
+    }
+
+    /// Grows by doubling, but to no more than the limit.
+    fn keep(&mut self, data: &[u8]) {
+        let len = self.bytes.len() + data.len();
+        if len > self.bytes.capacity() {
+            let capacity = (2 * self.bytes.capacity()).min(self.limit).max(len);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(data);
     }
 
     fn finish(&mut self) {

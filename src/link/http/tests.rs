@@ -58,6 +58,15 @@ fn a_head_in_pieces_holds_only_what_came() {
 }
 
 #[test]
+fn a_head_just_below_the_limit_holds_no_more_than_the_limit() {
+    let mut server = server(UpgradeRules::default());
+    for piece in [1000; 16].into_iter().chain([300]) {
+        server.receive(&vec![b'G'; piece]).unwrap();
+    }
+    assert!(server.held() <= Limits::default().http_head);
+}
+
+#[test]
 fn tokens_are_found_in_any_case_in_lists_over_several_lines() {
     let request = REQUEST
         .replace("Connection: Upgrade", "connection: keep-alive,\tUPGRADE , x\r\nConnection: te")
