@@ -1,6 +1,7 @@
 //! Exit codes, and what a person can do about an error.
 
 use switchboard::connect::{ConnectError, Role};
+use switchboard::link::http::HttpError;
 use switchboard::link::tls::TlsError;
 use switchboard::machine::port::PortError;
 use switchboard::stack::dial::DialError;
@@ -84,6 +85,12 @@ fn for_dialling(reason: &DownReason, string: &str) -> Option<String> {
         }
         DownReason::Stream(StreamError::Ended(During::Upgrade)) => {
             "does the other side speak WebSocket on this port, and without TLS if this is ws?".into()
+        }
+        DownReason::Stream(StreamError::Http(HttpError::ProxyAuthentication)) => {
+            "name them with the proxy: --proxy http://USER:PASSWORD@HOST:PORT".into()
+        }
+        DownReason::Stream(StreamError::Http(HttpError::ProxyRefused(_))) => {
+            "can the proxy reach host and port, and does it allow them?".into()
         }
         DownReason::Stream(StreamError::Http(_)) => "does the other side speak WebSocket at this path?".into(),
         _ => return None,
