@@ -70,6 +70,8 @@ struct End {
     stop_after: Option<u8>,
     paused: bool,
     asked_to_close: bool,
+    /// The last fill wrote nothing, though there was something to write.
+    vainly: bool,
     eof: bool,
     error: Option<StreamError>,
 }
@@ -85,6 +87,7 @@ impl End {
             stop_after: None,
             paused: false,
             asked_to_close: false,
+            vainly: false,
             eof: false,
             error: None,
         }
@@ -165,7 +168,10 @@ impl Pair {
     }
 
     fn send(&mut self, side: usize, kind: Kind, bytes: Vec<u8>) {
-        self.ends[side].lane.push_back((kind, bytes));
+        // Nobody sends after asking for the end.
+        if !self.ends[side].asked_to_close {
+            self.ends[side].lane.push_back((kind, bytes));
+        }
     }
 
     fn close(&mut self, side: usize) {
@@ -179,7 +185,7 @@ impl Pair {
             return;
         }
         let mut buf = Buf::new(limit);
-        let End { stream, lane, sent, error, eof, .. } = &mut self.ends[side];
+        let End { stream, lane, sent, error, eof, vainly, .. } = &mut self.ends[side];
         // Who has been told of the end supplies no more.
         let supplies = error.is_none() && !*eof && stream.goodbye().is_none();
         let mut cx = Cx { now: self.now, unix: UNIX, rng: &mut self.rng, ids: &mut self.ids };
@@ -192,7 +198,12 @@ impl Pair {
         assert!(buf.len() <= limit + LIMIT + 20_000, "{} bytes in a buffer of {limit}", buf.len());
         match filled {
             Ok(Fill::More) => assert!(buf.is_full(), "there is more and the buffer is not full"),
-            Ok(Fill::Done) => assert!(!buf.is_empty() || !stream.wants_fill(), "it wants to be filled in vain"),
+            Ok(Fill::Done) => {
+                // Once it may: a fill that has nothing more to say makes TLS owe its goodbye.
+                let vain = buf.is_empty() && stream.wants_fill();
+                assert!(!vain || !*vainly, "it wants to be filled in vain");
+                *vainly = vain;
+            }
             Err(error) => self.ends[side].note(error),
         }
         self.carry(side, buf.as_slice());

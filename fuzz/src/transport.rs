@@ -45,11 +45,8 @@ fn limits() -> Limits {
 fn dial(how: u8, script: &mut Script<'_>) {
     let host = if how & 2 == 0 { "192.0.2.1" } else { NAME };
     let target = Target::Tcp { host: host.to_owned(), port: 7000 };
-    let request = UpgradeRequest {
-        host_header: NAME.to_owned(),
-        path_and_query: "/".to_owned(),
-        ..UpgradeRequest::default()
-    };
+    let request =
+        UpgradeRequest { host_header: NAME.to_owned(), path_and_query: "/".to_owned(), ..UpgradeRequest::default() };
     let recipe = DialRecipe { websocket: (how & 4 != 0).then_some(request), ..DialRecipe::default() };
     let reconnect = match how >> 3 & 3 {
         0 => Reconnect::Never,
@@ -393,7 +390,11 @@ impl<T: Transport> Driver<T> {
 }
 
 fn ip(n: u8) -> IpAddr {
-    if n.is_multiple_of(2) { IpAddr::from([192, 0, 2, n]) } else { IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()]) }
+    if n.is_multiple_of(2) {
+        IpAddr::from([192, 0, 2, n])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()])
+    }
 }
 
 fn address(n: u8) -> SocketAddr {

@@ -190,13 +190,20 @@ pub fn mask(text: &str) -> String {
 /// A password may hold what should stand percent-encoded in it. So nothing is shown between the first colon of a user
 /// and the last `@` of all, though what is there may be a port and a path: too little shown does no harm.
 fn mask_user(text: &str) -> String {
-    let start = text.find("//").map_or(0, |at| at + 2);
+    let start = authority_of(text);
     let Some((user, host)) = text[start..].rsplit_once('@') else { return text.to_owned() };
     match user.split_once(':') {
         Some((name, _)) => format!("{}{name}:***@{host}", &text[..start]),
         None if user.contains(['/', '?']) => text.to_owned(),
         None => format!("{}{user}:***@{host}", &text[..start]),
     }
+}
+
+/// Where the slashes of a type end, nested types included; slashes may stand in a password too.
+fn authority_of(text: &str) -> usize {
+    let slashes =
+        text.find("//").filter(|at| *at == 0 || text[..*at].ends_with(':') && !text[..*at].contains(['@', '?']));
+    slashes.map_or(0, |at| at + 2)
 }
 
 #[cfg(test)]
@@ -262,8 +269,11 @@ mod tests {
 
     #[test]
     fn a_password_is_masked_that_should_have_been_encoded_or_stands_where_no_user_can_be() {
-        for string in ["http://user:pa/ss@proxy:1", "http://user:pa?ss@proxy:1", "http//user:pass@proxy:1"] {
-            assert!(!mask(string).contains("ss@"), "{}", mask(string));
+        for password in ["pass", "pa/ss", "pa?ss", "pa//ss", "pass@x://pass"] {
+            for string in ["http://user:_@proxy:1", "http//user:_@proxy:1", "user:_@proxy:1", "user:_@?q#://x"] {
+                let shown = mask(&string.replace('_', password));
+                assert!(!shown.contains("ss"), "{password} in {string} is shown as {shown}");
+            }
         }
         let without_type = ConnectionString::parse("user:pass@proxy:8080").unwrap();
         assert_eq!(without_type.malformed(Part::Type, "x").to_string(), "user:***@proxy:8080: the type: x");
