@@ -110,6 +110,10 @@ impl Tls {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.closing == Closing::Done {
+            self.held = Held::default();
+            return Ok(Flow::Go);
+        }
         self.clock.set(unix);
         let result = self.take(wire, up);
         self.collect();
@@ -157,7 +161,9 @@ impl Tls {
         !self.owed.is_empty() || self.owes_close()
     }
 
-    /// Says goodbye: the next `fill` after the handshake writes `close_notify`. No payload may follow.
+    /// Says goodbye: the next `fill` after the handshake writes `close_notify`. No payload may follow, and what the
+    /// peer still sends is not looked at: rustls holds a broken record after its own `close_notify` for a defect of
+    /// its caller and, in debug builds, panics.
     pub fn close(&mut self) {
         if self.closing == Closing::No {
             self.closing = Closing::Wanted;
@@ -167,6 +173,11 @@ impl Tls {
     /// Whether the peer has said goodbye; an end of the stream without it is a truncation.
     pub const fn peer_closed(&self) -> bool {
         self.peer_closed
+    }
+
+    /// Whether we have said goodbye: how the peer ends its side is not to be seen any more.
+    pub fn has_closed(&self) -> bool {
+        self.closing == Closing::Done
     }
 
     /// What the handshake agreed on so far.

@@ -114,7 +114,7 @@ impl Seal {
 
     /// Whether the end of the stream is known to be the peer's, not of somebody who cut it off.
     pub(super) fn ended_properly(&self) -> bool {
-        self.0.as_ref().is_none_or(|tls| tls.peer_closed())
+        self.0.as_ref().is_none_or(|tls| tls.peer_closed() || tls.has_closed())
     }
 
     /// Whether the peer has said that it sends no more, whether or not the stream has ended.
