@@ -451,7 +451,8 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             _ if self.ports.get(port).is_some_and(|state| state.readable && !state.eof && !state.paused) => {
                 self.update(port, |state| state.writable = false);
             }
-            error => self.on_change(port, PortChange::Failed(error.into())),
+            // Later: what the fill led to is still to be drained (law 1).
+            error => self.changes.push_back((port, PortChange::Failed(error.into()))),
         }
     }
 
