@@ -159,6 +159,7 @@ fn feed<E: Exchange>(mut exchange: E, wire: &[u8], mut cuts: Cuts) -> Verdict<E:
             }
             // An error comes at the same byte, but a chunk may be longer than that.
             Err(error) => {
+                assert!(!error.to_string().contains(['\r', '\n']), "an error of several lines");
                 consumed = 0;
                 Err(Some(error))
             }
