@@ -32,7 +32,7 @@ pub(crate) fn transcripts(kind: &str, seeds: u64) {
 pub(crate) fn play(kind: &str, seed: u64, options: &Options, histogram: &mut Histogram) -> Vec<String> {
     let _seed = Named(kind, seed);
     let faults = seed % 2 == 1;
-    let limits = if seed % 3 == 0 { common::tight() } else { options.limits.clone() };
+    let limits = if seed.is_multiple_of(3) { common::tight() } else { options.limits.clone() };
     let mut wire = Wire::new(kind, seed, &Options { limits, ..options.clone() });
     wire.cutting = Cutting::Random;
     let mut sent = BTreeMap::new();
