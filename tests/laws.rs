@@ -71,6 +71,13 @@ fn a_checked_machine_keeps_the_laws_in_random_worlds() {
 }
 
 #[test]
+fn worlds_that_once_broke_a_law_keep_it() {
+    for (kind, seed) in [("tls", 387), ("tcp", 908), ("wss", 1343)] {
+        campaign::play::<Node>(kind, seed, &common::options(), &mut campaign::Histogram::new());
+    }
+}
+
+#[test]
 fn every_kind_keeps_the_laws_whatever_its_owner_does() {
     for kind in KINDS {
         transcripts::transcripts(kind, seeds(100));

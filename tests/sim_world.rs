@@ -106,6 +106,20 @@ fn a_cut_holds_what_is_sent_and_a_heal_loses_nothing() {
 }
 
 #[test]
+fn a_heal_keeps_the_order_of_what_is_still_under_way() {
+    let Pair { mut world, a, b, here, there } = pair(3);
+    let bytes = pattern(60_000);
+    world.rate(a, b, 100_000);
+    world.act(a, |peer, _| peer.send(here, &bytes));
+    world.run_for(200 * MILLI).unwrap();
+    world.cut(a, b);
+    world.run_for(100 * MILLI).unwrap();
+    world.heal(a, b);
+    world.run_to_quiescence(MINUTE).unwrap();
+    assert!(world.machine(b).received[&there] == bytes);
+}
+
+#[test]
 fn a_stream_whose_data_nobody_acknowledges_breaks_after_a_quarter_of_an_hour() {
     let Pair { mut world, a, b, here, there } = pair(4);
     world.cut(a, b);

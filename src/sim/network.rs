@@ -5,7 +5,7 @@
 //! else is lost. So a stream goes on at once after a heal, not after a retransmission timer.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -181,15 +181,25 @@ impl Network {
         }
     }
 
-    /// Sends on what was held and is no longer, unless its sender has forgotten it.
+    /// Sends on what was held and is no longer, unless its sender has forgotten it. What is still under way on the
+    /// same path left later, so it comes later.
     pub(super) fn release(&mut self, now: Instant, mut lives: impl FnMut(HostId, Key) -> bool) {
         let held = std::mem::take(&mut self.held);
-        for (sequence, (from, to, packet)) in held {
-            if self.is_barred(from, to) {
-                self.held.insert(sequence, (from, to, packet));
-            } else if lives(from, packet.key.other()) {
-                self.dispatch(now, from, to, packet);
+        let (held, mut free): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            held.into_iter().partition(|(_, (from, to, _))| self.is_barred(*from, *to));
+        self.held = held;
+        free.retain(|_, (from, _, packet)| lives(*from, packet.key.other()));
+        let paths: BTreeSet<_> = free.values().map(|(from, to, _)| (*from, *to)).collect();
+        for Reverse(entry) in std::mem::take(&mut self.queue) {
+            match entry.arrival {
+                Arrival::Packet(from, packet) if paths.contains(&(from, entry.to)) => {
+                    free.insert(entry.sequence, (from, entry.to, packet));
+                }
+                _ => self.queue.push(Reverse(entry)),
             }
+        }
+        for (from, to, packet) in free.into_values() {
+            self.dispatch(now, from, to, packet);
         }
     }
 
