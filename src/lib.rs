@@ -42,3 +42,15 @@ pub mod sim;
 pub mod stack;
 pub mod transport;
 pub mod wire;
+
+/// What programs and transports of one's own mostly need, by one `use`.
+pub mod prelude {
+    pub use crate::connect::{ConnectError, Options, Registry};
+    pub use crate::machine::buf::Buf;
+    pub use crate::machine::ids::{LinkId, PortId};
+    pub use crate::machine::payload::{Flow, Framer, Kind, Payload, Upper};
+    pub use crate::machine::port::{PortChange, PortError, PortRequest, PortSpec};
+    pub use crate::machine::{Cx, Fill, Input, Machine, Output};
+    pub use crate::transport::alone::{AloneEvent, Message, SendError};
+    pub use crate::transport::{Alone, DownReason, LinkInfo, Outbox, Transport, TransportCommand, TransportEvent};
+}

@@ -13,6 +13,7 @@
 
 pub mod alone;
 pub mod offline;
+mod outbox;
 pub mod stream;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use alone::Alone;
+pub use outbox::Outbox;
 
 use crate::machine::buf::Buf;
 use crate::machine::ids::{LinkId, PortId};

@@ -1,5 +1,7 @@
 //! The caller's memory that [`fill`](super::Machine::fill) writes to.
 
+use super::payload::{Framer, Kind};
+
 /// Bytes to be sent, owned by the loop that sends them.
 ///
 /// The limit is soft: whoever fills stops once it is reached, but one message may exceed it, so no layer ever
@@ -65,5 +67,17 @@ impl Buf {
     pub fn trim(&mut self, keep: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
+    }
+}
+
+/// Bare: a message is its bytes, and what marks its end is the caller's to add.
+impl Framer for Buf {
+    fn message(&mut self, _: Kind, head: &[u8], body: &[u8]) {
+        self.extend(head);
+        self.extend(body);
+    }
+
+    fn room(&self) -> usize {
+        Self::room(self)
     }
 }

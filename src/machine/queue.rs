@@ -89,6 +89,11 @@ impl<K: Key> ReadyList<K> {
         None
     }
 
+    /// Takes one child out, wherever it stands.
+    pub fn remove(&mut self, key: K) {
+        self.listed.remove(key);
+    }
+
     /// Whether no child waits.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty()

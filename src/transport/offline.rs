@@ -1,9 +1,7 @@
 //! `offline`: connects at once, discards what is sent, receives nothing. For programs that run without a
 //! network and keep one code path.
 
-use std::collections::VecDeque;
-
-use super::{DownReason, LinkInfo, Transport, TransportCommand, TransportEvent};
+use super::{DownReason, LinkInfo, Outbox, Transport, TransportCommand, TransportEvent};
 use crate::machine::buf::Buf;
 use crate::machine::ids::{LinkId, PortId};
 use crate::machine::payload::{Framer, Kind, Upper};
@@ -13,7 +11,7 @@ use crate::machine::{Cx, Fill, Input, Output};
 #[derive(Debug, Default)]
 pub struct Offline {
     link: Option<LinkId>,
-    events: VecDeque<TransportEvent>,
+    outbox: Outbox,
     discarded: u64,
 }
 
@@ -31,7 +29,7 @@ impl Offline {
     fn start(&mut self, cx: &mut Cx<'_>) {
         let link = cx.ids.link();
         self.link = Some(link);
-        self.events.push_back(TransportEvent::Up(link, LinkInfo::default()));
+        self.outbox.event(TransportEvent::Up(link, LinkInfo::default()));
     }
 
     fn discard(&mut self, link: LinkId, upper: &mut dyn Upper) {
@@ -43,7 +41,7 @@ impl Offline {
     fn close(&mut self, cx: &mut Cx<'_>) {
         let Some(link) = self.link.take() else { return };
         cx.ids.release_link(link);
-        self.events.push_back(TransportEvent::Down(link, DownReason::Requested));
+        self.outbox.event(TransportEvent::Down(link, DownReason::Requested));
     }
 }
 
@@ -61,13 +59,13 @@ impl Transport for Offline {
             TransportCommand::Close(_) => {}
             TransportCommand::Stop => {
                 self.close(cx);
-                self.events.push_back(TransportEvent::Stopped);
+                self.outbox.event(TransportEvent::Stopped);
             }
         }
     }
 
     fn poll(&mut self, _: &mut Cx<'_>) -> Output<TransportEvent> {
-        self.events.pop_front().map_or(Output::Wait(None), Output::Event)
+        self.outbox.poll(None)
     }
 
     fn fill(&mut self, _: &mut Cx<'_>, _: PortId, _: &mut Buf, _: &mut dyn Upper) -> Fill {

@@ -62,7 +62,7 @@ impl Dialling {
 
     fn dial(&mut self, cx: &mut Cx<'_>) {
         let patience = cx.now + self.links.limits.handshake_time;
-        let dialer = Dialer::start(cx, &self.links.limits, &self.target, &mut self.links.requests);
+        let dialer = Dialer::start(cx, &self.links.limits, &self.target, &mut self.links.outbox.requests);
         self.state = DialState::Dialling(dialer, patience);
     }
 
@@ -74,7 +74,7 @@ impl Dialling {
             return self.links.on_port(cx, port, change);
         }
         let patience = *patience;
-        match dialer.on_port(cx, &self.links.limits, port, change, &mut self.links.requests) {
+        match dialer.on_port(cx, &self.links.limits, port, change, &mut self.links.outbox.requests) {
             Dialled::Pending => {}
             Dialled::Open { port, local, peer } => self.on_open(cx, port, patience, (local, peer)),
             Dialled::Failed(error) => self.refused(DownReason::Dial(error)),
@@ -92,7 +92,7 @@ impl Dialling {
         match Stream::dialled(cx, &self.recipe, &self.links.limits) {
             Ok(stream) => self.links.add(cx, port, stream, patience, addresses),
             Err(error) => {
-                self.links.requests.push_back((port, PortRequest::Abort));
+                self.links.outbox.request(port, PortRequest::Abort);
                 self.refused(DownReason::Stream(error));
             }
         }
@@ -107,10 +107,12 @@ impl Dialling {
         self.links.on_timeout(cx);
         match &mut self.state {
             DialState::Dialling(dialer, patience) if *patience <= cx.now => {
-                dialer.abort(&mut self.links.requests);
+                dialer.abort(&mut self.links.outbox.requests);
                 self.refused(DownReason::HandshakeTimeout);
             }
-            DialState::Dialling(dialer, _) => dialer.on_timeout(cx, &self.links.limits, &mut self.links.requests),
+            DialState::Dialling(dialer, _) => {
+                dialer.on_timeout(cx, &self.links.limits, &mut self.links.outbox.requests)
+            }
             DialState::Pausing(at) if *at <= cx.now => self.dial(cx),
             _ => {}
         }
@@ -118,7 +120,7 @@ impl Dialling {
 
     fn stop(&mut self, cx: &mut Cx<'_>) {
         if let DialState::Dialling(dialer, _) = &mut self.state {
-            dialer.abort(&mut self.links.requests);
+            dialer.abort(&mut self.links.outbox.requests);
         }
         self.links.close_all(cx);
         self.state = DialState::Stopping;
@@ -138,7 +140,7 @@ impl Dialling {
             _ => return,
         };
         self.state = DialState::Idle;
-        self.links.events.push_back(last);
+        self.links.outbox.event(last);
     }
 
     fn plan(&mut self, cx: &mut Cx<'_>) {
@@ -148,7 +150,7 @@ impl Dialling {
             self.state = DialState::Failing(reason);
             return;
         };
-        self.links.events.push_back(TransportEvent::Retrying(pause));
+        self.links.outbox.event(TransportEvent::Retrying(pause));
         if pause.is_zero() {
             return self.dial(cx);
         }
@@ -234,14 +236,14 @@ impl Listening {
         }
         let question = cx.ids.port();
         self.state = ListenState::Resolving(question);
-        self.links.requests.push_back((question, PortRequest::Resolve(self.host.clone())));
+        self.links.outbox.request(question, PortRequest::Resolve(self.host.clone()));
     }
 
     fn listen(&mut self, cx: &mut Cx<'_>, address: IpAddr) {
         let listener = cx.ids.port();
         self.state = ListenState::Opening(listener);
         let spec = PortSpec::Listen(SocketAddr::new(address, self.port));
-        self.links.requests.push_back((listener, PortRequest::Open(spec)));
+        self.links.outbox.request(listener, PortRequest::Open(spec));
     }
 
     fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
@@ -270,7 +272,7 @@ impl Listening {
         match change {
             PortChange::Opened { local, .. } => {
                 self.state = ListenState::Open(listener);
-                self.links.events.extend(local.map(TransportEvent::Listening));
+                self.links.outbox.events.extend(local.map(TransportEvent::Listening));
             }
             PortChange::Accepted { port, peer } => self.on_accepted(cx, port, peer),
             PortChange::Failed(error) => self.failed(DownReason::Port(error)),
@@ -291,18 +293,18 @@ impl Listening {
     }
 
     fn refuse(&mut self, port: PortId, peer: SocketAddr, reason: DownReason) {
-        self.links.requests.push_back((port, PortRequest::Abort));
+        self.links.outbox.request(port, PortRequest::Abort);
         self.links.refuse(Some(peer), reason);
     }
 
     fn failed(&mut self, reason: DownReason) {
         self.state = ListenState::Idle;
-        self.links.events.push_back(TransportEvent::Failed(reason));
+        self.links.outbox.event(TransportEvent::Failed(reason));
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>) {
         if let ListenState::Resolving(port) | ListenState::Opening(port) | ListenState::Open(port) = self.state {
-            self.links.requests.push_back((port, PortRequest::Abort));
+            self.links.outbox.request(port, PortRequest::Abort);
         }
         self.links.close_all(cx);
         self.state = ListenState::Stopping;
@@ -310,7 +312,7 @@ impl Listening {
 
     fn settle(&mut self) {
         if self.state == ListenState::Stopping && self.links.len() == 0 {
-            self.links.events.push_back(TransportEvent::Stopped);
+            self.links.outbox.event(TransportEvent::Stopped);
             self.state = ListenState::Idle;
         }
     }

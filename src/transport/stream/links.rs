@@ -5,7 +5,6 @@
 //! the close timer. Work is found by lists: ports with something to send, and one heap of deadlines; no call
 //! looks at a link that has nothing to do.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::machine::buf::Buf;
@@ -13,22 +12,18 @@ use crate::machine::ids::{LinkId, PortId, Table};
 use crate::machine::limits::Limits;
 use crate::machine::payload::{Flow, Framer, Payload, Upper};
 use crate::machine::port::{PortChange, PortRequest};
-use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
 use crate::machine::timers::{DeadlineHeap, Timer, TimerTable};
 use crate::machine::{Cx, Fill, Output};
-use crate::stack::dial::Requests;
 use crate::stack::stream::{Stream, Tools};
 
-use super::super::{DownReason, LinkInfo, PeerClose, TransportEvent};
+use super::super::{DownReason, LinkInfo, Outbox, PeerClose, TransportEvent};
 
 /// The links and what they owe their transport's owner.
 #[derive(Debug)]
 pub(super) struct Links {
     pub(super) limits: Limits,
-    pub(super) requests: Requests,
-    pub(super) events: VecDeque<TransportEvent>,
-    ready: ReadyList<PortId>,
+    pub(super) outbox: Outbox,
     table: Table<LinkId, Link>,
     by_port: Table<PortId, LinkId>,
     deadlines: DeadlineHeap<LinkId>,
@@ -100,9 +95,7 @@ impl Links {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            requests: VecDeque::new(),
-            events: VecDeque::new(),
-            ready: ReadyList::new(),
+            outbox: Outbox::new(),
             table: Table::new(),
             by_port: Table::new(),
             deadlines: DeadlineHeap::default(),
@@ -150,7 +143,7 @@ impl Links {
 
     /// A connection ended before there was anything of it to keep.
     pub(super) fn refuse(&mut self, peer: Option<SocketAddr>, reason: DownReason) {
-        self.events.push_back(TransportEvent::Refused(peer, reason.clone()));
+        self.outbox.event(TransportEvent::Refused(peer, reason.clone()));
         self.ended = Some(Ended { was_up: false, reason });
     }
 
@@ -194,7 +187,7 @@ impl Links {
     /// The layer above has something to send.
     pub(super) fn wake(&mut self, link: LinkId) {
         if let Some(link) = self.table.get(link).filter(|link| matches!(link.state, State::Up | State::Closing)) {
-            self.ready.push(link.port);
+            self.outbox.ready(link.port);
         }
     }
 
@@ -204,7 +197,7 @@ impl Links {
         link.heard = cx.now;
         let port = link.port;
         if self.deliver(cx, id, &mut [], upper) == Flow::Go {
-            self.requests.push_back((port, PortRequest::Resume));
+            self.outbox.request(port, PortRequest::Resume);
         }
         self.after(cx.now, id);
     }
@@ -241,20 +234,10 @@ impl Links {
         }
     }
 
-    /// The next thing to say, in the order that the contract prescribes; the deadline is that of the links.
+    /// The next thing to say; the deadline is that of the links.
     pub(super) fn poll(&mut self) -> Output<TransportEvent> {
-        if let Some((port, request)) = self.requests.pop_front() {
-            return Output::Port(port, request);
-        }
-        if let Some(event) = self.events.pop_front() {
-            return Output::Event(event);
-        }
-        while let Some(port) = self.ready.pop() {
-            if self.by_port.contains(port) {
-                return Output::Ready(port);
-            }
-        }
-        Output::Wait(self.deadlines.earliest())
+        let deadline = self.deadlines.earliest();
+        self.outbox.poll(deadline)
     }
 
     fn deliver(&mut self, cx: &mut Cx<'_>, id: LinkId, data: &mut [u8], upper: &mut dyn Upper) -> Flow {
@@ -275,7 +258,7 @@ impl Links {
             }
             Ok(Flow::Stop) => {
                 if !std::mem::replace(&mut link.paused, true) {
-                    self.requests.push_back((link.port, PortRequest::Pause));
+                    self.outbox.request(link.port, PortRequest::Pause);
                 }
                 Flow::Stop
             }
@@ -330,7 +313,7 @@ impl Links {
         }
         let Some(link) = self.table.get_mut(id) else { return };
         if link.stream.wants_fill() {
-            self.ready.push(link.port);
+            self.outbox.ready(link.port);
         }
         let said_goodbye = link.state == State::Up && link.stream.goodbye().is_some();
         if said_goodbye {
@@ -354,9 +337,9 @@ impl Links {
             link.timers.set(LinkTimer::Silence, now + ping_after);
         }
         self.opening -= 1;
-        self.ready.push(link.port);
+        self.outbox.ready(link.port);
         let info = LinkInfo { local: link.local, peer: link.peer, opened };
-        self.events.push_back(TransportEvent::Up(id, info));
+        self.outbox.event(TransportEvent::Up(id, info));
     }
 
     /// Ends a link for the layer above; its port lingers until all is said, or until `close_time`.
@@ -373,26 +356,26 @@ impl Links {
         };
         self.opening -= usize::from(state == State::Opening);
         self.lingering += 1;
-        self.events.push_back(event);
+        self.outbox.event(event);
         self.ended = Some(Ended { was_up: state != State::Opening, reason });
         link.timers.clear();
         link.timers.set(LinkTimer::Patience, now + self.limits.close_time);
         if std::mem::take(&mut link.paused) {
-            self.requests.push_back((link.port, PortRequest::Resume));
+            self.outbox.request(link.port, PortRequest::Resume);
         }
     }
 
     fn finish(&mut self, id: LinkId) {
         let Some(link) = self.table.get_mut(id) else { return };
         if !std::mem::replace(&mut link.finishing, true) {
-            self.requests.push_back((link.port, PortRequest::Finish));
+            self.outbox.request(link.port, PortRequest::Finish);
         }
     }
 
     fn abort(&mut self, cx: &mut Cx<'_>, id: LinkId, reason: DownReason) {
-        let Some(link) = self.table.get(id) else { return };
-        self.requests.push_back((link.port, PortRequest::Abort));
+        let Some(port) = self.table.get(id).map(|link| link.port) else { return };
         self.remove(cx, id, reason);
+        self.outbox.request(port, PortRequest::Abort);
     }
 
     /// The port is dead.
@@ -402,7 +385,7 @@ impl Links {
         self.lingering -= 1;
         self.by_port.remove(link.port);
         self.deadlines.set(id, None);
-        self.requests.retain(|(port, request)| *port != link.port || *request == PortRequest::Abort);
+        self.outbox.forget(link.port);
         cx.ids.release_link(id);
     }
 }
