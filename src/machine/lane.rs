@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::payload::{Flow, Framer, Kind, Payload};
 
-/// From here on a message that is owned already moves into the lane without a copy.
-const MOVE_FROM: usize = 4096;
+/// From here on a message has memory of its own, so that it moves in or out without a copy and moves no other.
+const LARGE: usize = 4096;
 
 /// A first-in, first-out queue of messages, bounded in bytes.
 ///
@@ -35,10 +35,13 @@ impl Lane {
 
     /// Appends a message. `Stop`: the limit is reached, the source should stop until the lane is drained.
     pub fn push(&mut self, kind: Kind, message: Payload<'_>) -> Flow {
-        self.bytes += message.as_slice().len();
-        match message {
-            Payload::Owned(bytes) if bytes.len() >= MOVE_FROM => self.entries.push_back(Entry::Large(kind, bytes)),
-            message => self.push_parts(kind, &[], message.as_slice()),
+        let len = message.as_slice().len();
+        self.bytes += len;
+        if len >= LARGE {
+            self.entries.push_back(Entry::Large(kind, message.into_vec()));
+        } else {
+            self.small.extend_from_slice(message.as_slice());
+            self.entries.push_back(Entry::Small(kind, len));
         }
         if self.is_full() { Flow::Stop } else { Flow::Go }
     }
@@ -103,12 +106,6 @@ impl Lane {
         self.entries.is_empty()
     }
 
-    fn push_parts(&mut self, kind: Kind, head: &[u8], body: &[u8]) {
-        self.small.extend_from_slice(head);
-        self.small.extend_from_slice(body);
-        self.entries.push_back(Entry::Small(kind, head.len() + body.len()));
-    }
-
     fn tidy(&mut self) {
         if self.entries.is_empty() {
             *self = Self::new(self.limit);
@@ -126,7 +123,7 @@ mod tests {
     #[test]
     fn messages_leave_in_the_order_they_came_small_or_large() {
         let mut lane = Lane::new(1 << 20);
-        let sizes = [0, 1, 70, MOVE_FROM, 3, MOVE_FROM + 1, 2, 500];
+        let sizes = [0, 1, 70, LARGE, 3, LARGE + 1, 2, 500];
         for (n, size) in sizes.into_iter().enumerate() {
             let kind = if n % 2 == 0 { Kind::Binary } else { Kind::Text };
             assert_eq!(lane.push(kind, Payload::Owned(vec![n as u8; size])), Flow::Go);
