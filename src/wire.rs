@@ -1,5 +1,7 @@
-//! Pure codecs: bytes to values and back. No time, no state beyond a cursor.
+//! Pure codecs: bytes to values and back, without state or decisions.
 
+pub mod cursor;
+pub mod identity;
 pub mod length;
 #[cfg(feature = "ws")]
 pub mod websocket;
