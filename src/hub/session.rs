@@ -1,13 +1,12 @@
 //! One session: messages between two endpoints over any number of paths. A pure structure that knows no link.
 
 pub mod event;
-pub mod keys;
 
 use self::event::{
     CloseReason, Misbehaved, PathId, PathInfo, PathPolicy, PathReport, SendError, SessionEvent, SessionStatistics,
 };
-use self::keys::{Opener, Sealer};
 use super::channel::{Channel, ChannelId};
+use crate::link::noise::{Opener, Sealer};
 use crate::machine::Deadline;
 use crate::machine::limits::Limits;
 use crate::machine::payload::Payload;
@@ -22,13 +21,7 @@ pub struct Session {
     statistics: SessionStatistics,
 }
 
-#[expect(
-    unused_variables,
-    clippy::needless_pass_by_ref_mut,
-    clippy::needless_pass_by_value,
-    clippy::unused_self,
-    reason = "signatures"
-)]
+#[expect(unused_variables, clippy::needless_pass_by_value, reason = "signatures")]
 impl Session {
     /// A session whose handshake is done. It has no path yet: [`Self::add_path`] gives it the one of the handshake,
     /// usable at once as it is the first.
