@@ -4,5 +4,7 @@ pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod room;
+pub mod signal;
 #[cfg(feature = "ws")]
 pub mod websocket;
