@@ -19,7 +19,11 @@
 //! they lead to. A member that misses one, since a relay drops what its link cannot carry, sees the gap, and asks by
 //! repeating its `Join` with the version it knows. So a refresh costs a few bytes while nothing has changed.
 
+mod reason;
+
 use std::fmt;
+
+pub use reason::{LeaveReason, Refusal};
 
 use super::cursor::{Cursor, Malformed, put_prefixed, put_varint};
 use super::identity::Address;
@@ -51,6 +55,15 @@ impl fmt::Debug for RoomHash {
 pub const MAX_NAME: usize = 64;
 /// Most bytes of one `Members` message; a longer list takes several.
 pub const MAX_CHUNK: usize = 16 * 1024;
+
+/// A room message of either direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomMessage<'a> {
+    /// For a relay.
+    ToHost(ToHost<'a>),
+    /// For a member.
+    ToMember(ToMember<'a>),
+}
 
 /// What a member, or who wants to be one, tells the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,60 +187,6 @@ pub struct Envelope<'a> {
     pub sealed: &'a [u8],
 }
 
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[error($text)] $variant = $code,)*
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            fn take(cursor: &mut Cursor<'_>) -> Result<Self, RoomError> {
-                let code = cursor.u8()?;
-                Self::ALL.iter().copied().find(|reason| *reason as u8 == code).ok_or(RoomError::Reason(code))
-            }
-        }
-    };
-}
-
-reasons! {
-    /// Why somebody is a member no longer.
-    LeaveReason {
-        /// It wanted to leave.
-        Left = 0, "left";
-        /// Its link to the relay has gone down, and it did not come back.
-        Lost = 1, "lost the connection";
-        /// Nothing was heard of it.
-        Expired = 2, "fell silent";
-        /// The relay has removed it.
-        Removed = 3, "was removed";
-    }
-}
-
-reasons! {
-    /// Why a relay does not do as asked.
-    Refusal {
-        /// The room has another secret.
-        WrongSecret = 0, "the room has another secret";
-        /// The room has as many members as it may.
-        Full = 1, "the room is full";
-        /// The relay keeps as many rooms, or the member is in as many, as it may.
-        TooManyRooms = 2, "there are too many rooms";
-        /// The policy of the relay forbids it.
-        NotAllowed = 3, "the relay does not allow it";
-        /// The neighbour keeps no rooms.
-        NoRooms = 4, "the neighbour keeps no rooms";
-        /// Only members may do that.
-        NotMember = 5, "we are no member";
-        /// It was asked too often.
-        TooOften = 6, "it was asked too often";
-    }
-}
-
 /// Why a message is no room message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RoomError {
@@ -258,6 +217,19 @@ pub enum RoomError {
 /// cursor of a terminal that shows it.
 pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME && !text.contains(char::is_control)
+}
+
+impl<'a> RoomMessage<'a> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// One variant per rule.
+    pub fn decode(message: &'a [u8]) -> Result<Self, RoomError> {
+        match message.first() {
+            Some(..16) => ToHost::decode(message).map(Self::ToHost),
+            _ => ToMember::decode(message).map(Self::ToMember),
+        }
+    }
 }
 
 impl<'a> ToHost<'a> {

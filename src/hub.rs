@@ -1,0 +1,3 @@
+//! Endpoints: what they share, whatever lies between them.
+
+pub mod rooms;
