@@ -19,7 +19,7 @@ use std::ops::{Deref, DerefMut};
 use super::{ConnectError, Options, Registry};
 use crate::hub::channel::Channel;
 use crate::hub::{Config, Hub, News, Policy, Quotas, SessionId, TransportId};
-use crate::link::noise::{Identity, SecretKey};
+use crate::link::noise::{Identity, SecretKey, Token};
 use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::rng::Rng;
@@ -46,7 +46,7 @@ pub struct Builder {
     options: Options,
     policy: Policy,
     quotas: Quotas,
-    token: Option<Vec<u8>>,
+    token: Option<Token>,
     relays: Vec<String>,
     listeners: Vec<String>,
     channels: Vec<Channel>,
@@ -99,8 +99,8 @@ impl Builder {
 
     /// The word that relays want which admit by join token.
     #[must_use]
-    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
-        self.token = Some(token.into());
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 

@@ -3,7 +3,7 @@
 use super::channel::ChannelId;
 use super::core::Core;
 use super::event::LinkEnd;
-use super::session::{PathPolicy, SendError};
+use super::session::event::{PathPolicy, SendError};
 use super::statistics::Statistics;
 use super::{SessionId, TransportId};
 use crate::machine::time::Instant;

@@ -15,7 +15,7 @@ use super::routes::Target;
 use super::sessions::Sessions;
 use super::statistics::Statistics;
 use super::{Config, SessionId, TransportId};
-use crate::link::noise::Identity;
+use crate::link::noise::{Identity, Token};
 use crate::machine::Cx;
 use crate::machine::ids::{LinkId, Table};
 use crate::machine::limits::Limits;
@@ -31,7 +31,7 @@ pub(super) struct Core {
     pub(super) limits: Limits,
     pub(super) identity: Identity,
     pub(super) policy: Policy,
-    pub(super) token: Option<Vec<u8>>,
+    pub(super) token: Option<Token>,
     pub(super) links: Table<LinkId, Link>,
     /// Who is there, the newest link last.
     pub(super) neighbours: BTreeMap<EndpointId, Vec<LinkId>>,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::channel::{Channel, ChannelId};
-use super::session::{CloseReason, PathReport};
+use super::session::event::{CloseReason, PathReport};
 use super::{SessionId, TransportId};
 use crate::link::noise::ProofError;
 use crate::machine::ids::LinkId;

@@ -35,13 +35,13 @@ impl Core {
     fn proof(&self, cx: &mut Cx<'_>, side: Side, info: &LinkInfo) -> Proof {
         let role = if side == Side::Dialled { Role::Initiator } else { Role::Responder };
         let token = self.token.clone().filter(|_| role == Role::Initiator);
-        let claims = Claims { relays: self.policy.relays(), tls: tls_binding(info), token };
+        let claims = Claims { relays: self.policy.relays(), server_end_point: tls_binding(info), token };
         Proof::new(&self.identity, role, claims, None, cx.rng)
     }
 
     pub(super) fn on_proof(&mut self, cx: &mut Cx<'_>, id: LinkId, message: &[u8]) {
         let Some(Link { state: State::Proving(proof, _), .. }) = self.links.get_mut(id) else { return };
-        match proof.receive(&self.identity, message) {
+        match proof.receive(message) {
             Ok(None) => {}
             Ok(Some(proved)) => self.on_proved(cx, id, proved),
             Err(error) => {
@@ -59,7 +59,7 @@ impl Core {
         let Proved { peer, relays, token, protection } = proved;
         link.state = State::Proved(Neighbour::new(peer, relays, protection));
         link.last_of_proof = last;
-        if accepted && !self.policy.admits(&peer.id, token.as_deref()) {
+        if accepted && !self.policy.admits(&peer.id, token.as_ref()) {
             self.statistics.refused_links += 1;
             return self.leave(cx.now, id, Farewell::NotAllowed, LinkEnd::Left(Farewell::NotAllowed));
         }

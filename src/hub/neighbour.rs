@@ -78,7 +78,7 @@ pub(super) struct Neighbour {
 impl Neighbour {
     pub(super) fn new(address: Address, relays: bool, protection: Protection) -> Self {
         let seal = match protection {
-            Protection::Noise(sealer, opener) => Some(Box::new((sealer, opener))),
+            Protection::Noise { sealer, opener } => Some(Box::new((sealer, opener))),
             Protection::Tls => None,
         };
         Self { address, relays, seal }

@@ -4,7 +4,7 @@
 //! ended finds nothing, and not its successor.
 
 use super::SessionId;
-use super::session::PathId;
+use super::session::event::PathId;
 use crate::machine::ids::LinkId;
 use crate::wire::identity::{Address, EndpointId};
 

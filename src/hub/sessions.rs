@@ -17,7 +17,8 @@ use super::core::Core;
 use super::event::{Closed, Event};
 use super::opening::{Decision, Established, Opening, Purpose};
 use super::routes::Target;
-use super::session::{PathId, PathInfo, PathPolicy, Session, SessionEvent};
+use super::session::Session;
+use super::session::event::{PathId, PathInfo, PathPolicy, SessionEvent};
 use crate::machine::ids::{LinkId, Slab, Table};
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
@@ -242,7 +243,7 @@ impl Core {
             let own = |link: &LinkId| self.links.get(*link).and_then(|link| link.address()).is_some_and(|at| at.id == entry.peer.id);
             links.extend(self.relays().into_iter().filter(|link| !own(link)));
         }
-        let room = self.limits.paths.saturating_sub(entry.paths.len());
+        let room = self.limits.session_paths.saturating_sub(entry.paths.len());
         links.into_iter().filter(|link| entry.path_on(*link).is_none()).take(room).collect()
     }
 
@@ -416,7 +417,7 @@ impl Core {
         let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
         let Progress::Live(session) = &mut entry.progress else { return false };
         let Ok(path) = session.open_attach(now, packet) else { return false };
-        if entry.paths.iter().any(|known| known.id == path || known.link == link) || entry.paths.len() >= self.limits.paths {
+        if entry.paths.iter().any(|known| known.id == path || known.link == link) || entry.paths.len() >= self.limits.session_paths {
             return false;
         }
         entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
