@@ -34,6 +34,26 @@ pub struct Limits {
     pub attempt_delay: Duration,
     /// Addresses tried of one name; further ones are ignored.
     pub addresses: usize,
+    /// Largest packet of a session, in bytes, its sealing included.
+    pub packet: usize,
+    /// Channels of one session, without the session's own; a longer list is refused.
+    pub session_channels: usize,
+    /// Paths of one session at a time; more are refused.
+    pub session_paths: usize,
+    /// Bytes accepted on one channel of a session and not yet acknowledged; then `send` answers `Blocked`.
+    pub session_send: usize,
+    /// Bytes received on one channel of a session and not yet taken: what a reliable channel grants its sender; on
+    /// others the newest are dropped. An incomplete message may hold up to [`Self::message`] beyond it.
+    pub session_receive: usize,
+    /// Largest signal of a session, in bytes.
+    pub signal: usize,
+    /// A session without any path lives so long.
+    pub resume_time: Duration,
+    /// Least time without an acknowledgement, while something is in flight, after which a path is suspect (else three
+    /// round trips).
+    pub suspicion: Duration,
+    /// Silence of a path that owes an answer, after which it is closed.
+    pub path_silence: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +72,15 @@ impl Default for Limits {
             pong_time: Duration::from_secs(15),
             attempt_delay: Duration::from_millis(250),
             addresses: 8,
+            packet: 16 * 1024 + 64,
+            session_channels: 64,
+            session_paths: 8,
+            session_send: 1024 * 1024,
+            session_receive: 1024 * 1024,
+            signal: 16 * 1024,
+            resume_time: Duration::from_secs(60),
+            suspicion: Duration::from_millis(250),
+            path_silence: Duration::from_secs(5),
         }
     }
 }

@@ -1,0 +1,4 @@
+//! Endpoints, sessions that outlive their paths, relays and rooms.
+
+pub mod channel;
+pub mod session;
