@@ -27,7 +27,7 @@ use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline};
 use crate::wire::cursor::Cursor;
 use crate::wire::frame::{Frame, Unreachable, data_head};
-use crate::wire::identity::{Address, EndpointId};
+use crate::wire::identity::{Address, EndpointId, Instance};
 use crate::wire::session::{Head, SessionKey};
 
 /// The first pause between two tries to find a path again.
@@ -57,6 +57,9 @@ pub(super) struct Entry {
     paths: SmallVec<[Path; 2]>,
     policy: PathPolicy,
     initiator: bool,
+    /// Whether a relay says that the peer's process is gone: then its successor is asked, which alone can say so in a
+    /// way that proves it.
+    instance_gone: bool,
     /// The last word of the handshake, in case it was lost.
     verdict: Option<Box<[u8]>>,
     /// When paths are looked for again, and the pause after that.
@@ -176,6 +179,11 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Who is asked for a route.
+    fn wanted(&self) -> Address {
+        if self.instance_gone { self.peer.id.into() } else { self.peer }
+    }
+
     fn path_on(&self, link: LinkId) -> Option<&Path> {
         self.paths.iter().find(|path| path.link == link)
     }
@@ -205,7 +213,16 @@ impl Core {
 
     fn insert_session(&mut self, peer: Address, progress: Progress, initiator: bool, policy: PathPolicy) -> SessionId {
         let id = self.sessions.slab.take();
-        let entry = Entry { peer, progress, paths: SmallVec::new(), policy, initiator, verdict: None, retry: None };
+        let entry = Entry {
+            peer,
+            progress,
+            paths: SmallVec::new(),
+            policy,
+            initiator,
+            instance_gone: false,
+            verdict: None,
+            retry: None,
+        };
         self.sessions.table.insert(id, entry);
         id
     }
@@ -245,10 +262,10 @@ impl Core {
 
     /// The links that might lead to a session's peer and carry no path of it yet: those to itself, then relays.
     fn candidates(&self, entry: &Entry) -> Vec<LinkId> {
-        let instance = entry.peer.instance.0;
+        let instance = entry.wanted().instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            address.is_some_and(|address| instance == 0 || address.instance.0 == instance)
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
@@ -271,7 +288,7 @@ impl Core {
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
         entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let to = entry.peer;
+        let to = entry.wanted();
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -365,6 +382,7 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
+                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry.get_or_insert((now, FIRST_PAUSE));
                 }
