@@ -34,6 +34,8 @@ pub struct Limits {
     pub attempt_delay: Duration,
     /// Addresses tried of one name; further ones are ignored.
     pub addresses: usize,
+    /// From a session's proposal until the application has decided on it.
+    pub decision_time: Duration,
     /// Largest packet of a session, in bytes, its sealing included.
     pub packet: usize,
     /// Channels of one session, without the session's own; a longer list is refused.
@@ -72,6 +74,7 @@ impl Default for Limits {
             pong_time: Duration::from_secs(15),
             attempt_delay: Duration::from_millis(250),
             addresses: 8,
+            decision_time: Duration::from_secs(60),
             packet: 16 * 1024 + 64,
             session_channels: 64,
             session_paths: 8,
