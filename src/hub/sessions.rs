@@ -146,13 +146,6 @@ impl Sessions {
         supplied
     }
 
-    /// Further paths are looked for at that moment.
-    fn retry(&mut self, id: SessionId, at: Instant) {
-        if let Some(entry) = self.table.get_mut(id) {
-            entry.retry = Some((at, FIRST_PAUSE));
-        }
-    }
-
     pub(super) fn set_policy(&mut self, now: Instant, id: SessionId, policy: PathPolicy) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.policy = policy;
@@ -528,7 +521,7 @@ impl Core {
             session.add_path(now, path, info);
         }
         self.event(Event::Opened { session: id, peer });
-        self.sessions.retry(id, now);
+        self.seek_path(id);
     }
 
     /// A packet of a live session.
