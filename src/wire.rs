@@ -5,6 +5,7 @@ pub mod frame;
 pub mod identity;
 pub mod length;
 pub mod room;
+pub mod session;
 pub mod signal;
 #[cfg(feature = "ws")]
 pub mod websocket;

@@ -34,8 +34,42 @@ pub struct Limits {
     pub attempt_delay: Duration,
     /// Addresses tried of one name; further ones are ignored.
     pub addresses: usize,
-    /// Largest signal of a session, in bytes; a larger one is dropped and counted.
+    /// Events that wait for the application of a hub; then its neighbours wait.
+    pub events: usize,
+    /// Sessions of a hub; further ones are refused.
+    pub sessions: usize,
+    /// Sessions of a hub that others have asked for and that do not stand yet; further ones are dropped.
+    pub openings: usize,
+    /// Routes of one link; further ones are refused.
+    pub routes: usize,
+    /// Relays that a route may lead over.
+    pub hops: u8,
+    /// Bytes that wait to be passed on over one link; further packets are dropped.
+    pub forward: usize,
+    /// Endpoints that one neighbour may watch.
+    pub watches: usize,
+    /// From a session's proposal until the application has decided on it.
+    pub decision_time: Duration,
+    /// Largest packet of a session, in bytes, its sealing included.
+    pub packet: usize,
+    /// Channels of one session, without the session's own; a longer list is refused.
+    pub session_channels: usize,
+    /// Paths of one session at a time; more are refused.
+    pub session_paths: usize,
+    /// Bytes accepted on one channel of a session and not yet acknowledged; then `send` answers `Blocked`.
+    pub session_send: usize,
+    /// Bytes received on one channel of a session and not yet taken: what a reliable channel grants its sender; on
+    /// others the newest are dropped. An incomplete message may hold up to [`Self::message`] beyond it.
+    pub session_receive: usize,
+    /// Largest signal of a session, in bytes.
     pub signal: usize,
+    /// A session without any path lives so long.
+    pub resume_time: Duration,
+    /// Least time without an acknowledgement, while something is in flight, after which a path is suspect (else three
+    /// round trips).
+    pub suspicion: Duration,
+    /// Silence of a path that owes an answer, after which it is closed.
+    pub path_silence: Duration,
     /// Rooms that a relay keeps; more are refused.
     pub rooms: usize,
     /// Members of one room; a relay refuses more, and a member leaves a room whose list is longer.
@@ -75,7 +109,23 @@ impl Default for Limits {
             pong_time: Duration::from_secs(15),
             attempt_delay: Duration::from_millis(250),
             addresses: 8,
-            signal: 64 * 1024,
+            events: 4096,
+            sessions: 65_536,
+            openings: 1024,
+            routes: 65_536,
+            hops: 4,
+            forward: 1024 * 1024,
+            watches: 1024,
+            decision_time: Duration::from_secs(60),
+            packet: 16 * 1024 + 64,
+            session_channels: 64,
+            session_paths: 8,
+            session_send: 1024 * 1024,
+            session_receive: 1024 * 1024,
+            signal: 16 * 1024,
+            resume_time: Duration::from_secs(60),
+            suspicion: Duration::from_millis(250),
+            path_silence: Duration::from_secs(5),
             rooms: 10_000,
             room_members: 1_000,
             room_broadcast: 16 * 1024,

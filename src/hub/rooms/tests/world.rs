@@ -230,7 +230,7 @@ impl World {
         }
         let mut sent = Vec::new();
         self.host.on_timeout(self.now, &mut |link, bytes: &[u8]| sent.push((link, bytes.to_vec())));
-        self.from_host(sent);
+        self.pass_on(sent);
         assert!(self.host.deadline().is_none_or(|deadline| deadline.at > self.now));
         for who in 0..self.nodes.len() {
             let mut actions = Vec::new();
@@ -248,7 +248,7 @@ impl World {
                 let (from, mut sent) = (self.address(who), Vec::new());
                 let out = &mut |link, bytes: &[u8]| sent.push((link, bytes.to_vec()));
                 self.host.on_message(self.now, from, link, &message, out);
-                self.from_host(sent);
+                self.pass_on(sent);
             }
             Packet::ToMember(link, bytes) => {
                 let Some(&who) = self.links.get(&link) else { return };
@@ -266,7 +266,7 @@ impl World {
         }
     }
 
-    fn from_host(&mut self, sent: Vec<(LinkId, Vec<u8>)>) {
+    fn pass_on(&mut self, sent: Vec<(LinkId, Vec<u8>)>) {
         for (link, bytes) in sent {
             self.relay(Packet::ToMember(link, bytes.clone()), bytes.len());
         }
