@@ -292,14 +292,7 @@ impl Net {
     }
 
     fn wire(&mut self, id: PathId, info: PathInfo, quality: Quality) {
-        let wire = Wire {
-            id,
-            info,
-            quality,
-            cut: [false; 2],
-            stalled: [Vec::new(), Vec::new()],
-            last: [self.now; 2],
-        };
+        let wire = Wire { id, info, quality, cut: [false; 2], stalled: [Vec::new(), Vec::new()], last: [self.now; 2] };
         self.wires.push(wire);
     }
 

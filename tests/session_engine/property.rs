@@ -208,7 +208,8 @@ impl Scenario {
 
     fn counts(&self) -> Vec<(&'static str, u64)> {
         let Counts { packets, dropped, repeated, reordered, closed_paths } = self.net.counts;
-        let both = |count: fn(&SessionStatistics) -> u64| self.net.ends.iter().map(|end| count(&end.statistics())).sum();
+        let both =
+            |count: fn(&SessionStatistics) -> u64| self.net.ends.iter().map(|end| count(&end.statistics())).sum();
         vec![
             ("packets", packets),
             ("dropped", dropped),
