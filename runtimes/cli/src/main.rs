@@ -15,11 +15,13 @@
 mod args;
 mod demo;
 mod drive;
+mod forward;
 mod messages;
 mod outcome;
 mod peer;
 mod report;
 mod session;
+mod transfer;
 mod trust;
 
 use std::process::ExitCode;
