@@ -93,9 +93,23 @@ pub enum TransportEvent {
     Stopped,
 }
 
+/// Who made a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// We did.
+    #[default]
+    Dialled,
+    /// The other side did.
+    Accepted,
+    /// Nobody: both ends lie in this process, or in what the environment answers for, and need no proof of each other.
+    InProcess,
+}
+
 /// What is known of a link when it comes up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkInfo {
+    /// Who made it.
+    pub side: Side,
     /// Our address, where there is one.
     pub local: Option<SocketAddr>,
     /// The other side's address, where there is one.

@@ -1,6 +1,7 @@
 //! Pure codecs: bytes to values and back, without state or decisions.
 
 pub mod cursor;
+pub mod frame;
 pub mod identity;
 pub mod length;
 #[cfg(feature = "ws")]

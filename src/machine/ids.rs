@@ -1,7 +1,5 @@
 //! Names for ports and links: an index that keeps tables dense, and a generation that keeps stale names harmless.
 
-use std::fmt;
-
 macro_rules! id {
     ($name:ident, $word:literal, $doc:literal) => {
         #[doc = $doc]
@@ -11,7 +9,7 @@ macro_rules! id {
             generation: u32,
         }
 
-        impl Key for $name {
+        impl $crate::machine::ids::Key for $name {
             fn new(index: u32, generation: u32) -> Self {
                 Self { index, generation }
             }
@@ -21,13 +19,15 @@ macro_rules! id {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, concat!($word, " {}.{}"), self.index, self.generation)
             }
         }
     };
 }
+
+pub(crate) use id;
 
 id!(PortId, "port", "A port: one socket, dialled, listening or accepted alike, or one name look-up.");
 id!(LinkId, "link", "A link: an established message pipe to a neighbour, unique across transports.");
@@ -74,14 +74,16 @@ impl Ids {
     }
 }
 
+/// Gives out ids, and takes them back.
 #[derive(Debug, Default)]
-struct Slab {
+pub struct Slab {
     generations: Vec<u32>,
     free: Vec<u32>,
 }
 
 impl Slab {
-    fn take<K: Key>(&mut self) -> K {
+    /// An id that is not in use.
+    pub fn take<K: Key>(&mut self) -> K {
         let index = self.free.pop().unwrap_or_else(|| {
             self.generations.push(0);
             (self.generations.len() - 1) as u32
@@ -89,7 +91,8 @@ impl Slab {
         K::new(index, self.generations[index as usize])
     }
 
-    fn give<K: Key>(&mut self, id: K) {
+    /// Takes an id back; its index will return with another generation. A stale one is ignored.
+    pub fn give<K: Key>(&mut self, id: K) {
         let index = id.index();
         let Some(generation) = self.generations.get_mut(index) else { return };
         if K::new(index as u32, *generation) != id {

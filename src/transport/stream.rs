@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use links::{Ended, Links};
 
-use super::{DownReason, Reconnect, Transport, TransportCommand, TransportEvent};
+use super::{DownReason, Reconnect, Side, Transport, TransportCommand, TransportEvent};
 use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::limits::Limits;
@@ -46,7 +46,8 @@ enum DialState {
 impl Dialling {
     /// A transport that will dial `target`; [`TransportCommand::Start`] sets it going.
     pub fn new(target: Target, recipe: DialRecipe, reconnect: Reconnect, limits: Limits) -> Self {
-        let links = Links::new(limits);
+        let side = if matches!(target, Target::Host(_)) { Side::InProcess } else { Side::Dialled };
+        let links = Links::new(limits, side);
         Self { target, recipe, reconnect, links, state: DialState::Idle, failures: 0 }
     }
 
@@ -217,7 +218,13 @@ impl Listening {
     /// A transport that will listen on `host`, a name or an address of this host, and a TCP port, 0 for any;
     /// [`TransportCommand::Start`] sets it going.
     pub fn new(host: &str, port: u16, recipe: AcceptRecipe, limits: Limits) -> Self {
-        Self { host: host.to_owned(), port, recipe, links: Links::new(limits), state: ListenState::Idle }
+        Self {
+            host: host.to_owned(),
+            port,
+            recipe,
+            links: Links::new(limits, Side::Accepted),
+            state: ListenState::Idle,
+        }
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, command: TransportCommand, upper: &mut dyn Upper) {

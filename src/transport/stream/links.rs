@@ -17,13 +17,14 @@ use crate::machine::timers::{DeadlineHeap, Timer, TimerTable};
 use crate::machine::{Cx, Fill, Output};
 use crate::stack::stream::{Stream, Tools};
 
-use super::super::{DownReason, LinkInfo, Outbox, PeerClose, TransportEvent};
+use super::super::{DownReason, LinkInfo, Outbox, PeerClose, Side, TransportEvent};
 
 /// The links and what they owe their transport's owner.
 #[derive(Debug)]
 pub(super) struct Links {
     pub(super) limits: Limits,
     pub(super) outbox: Outbox,
+    side: Side,
     table: Table<LinkId, Link>,
     by_port: Table<PortId, LinkId>,
     deadlines: DeadlineHeap<LinkId>,
@@ -92,9 +93,10 @@ impl Timer for LinkTimer {
 }
 
 impl Links {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, side: Side) -> Self {
         Self {
             limits,
+            side,
             outbox: Outbox::new(),
             table: Table::new(),
             by_port: Table::new(),
@@ -338,7 +340,7 @@ impl Links {
         }
         self.opening -= 1;
         self.outbox.ready(link.port);
-        let info = LinkInfo { local: link.local, peer: link.peer, opened };
+        let info = LinkInfo { side: self.side, local: link.local, peer: link.peer, opened };
         self.outbox.event(TransportEvent::Up(id, info));
     }
 
