@@ -14,6 +14,7 @@
 //! | `offline` | connects at once, discards what is sent | no |
 
 mod builtin;
+pub mod settings;
 mod string;
 
 use std::collections::BTreeMap;

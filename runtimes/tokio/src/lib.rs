@@ -28,6 +28,8 @@
 //!
 //! The task ends with its last handle, and its sockets with it: nothing is left behind.
 
+#[path = "../../environment.rs"]
+pub mod environment;
 mod sockets;
 mod wakeups;
 
