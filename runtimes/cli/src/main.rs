@@ -19,6 +19,7 @@ mod forward;
 mod messages;
 mod outcome;
 mod peer;
+mod relay;
 mod report;
 mod session;
 mod transfer;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => (demo::run(args.json), args.json),
         Command::Dial(args) => (peer::dial(&args), args.peer.json),
         Command::Listen(args) => (peer::listen(&args), args.peer.json),
+        _ => todo!(),
     };
     let code = match result {
         Ok(()) => Code::Good,

@@ -1,0 +1,3 @@
+//! `relay`: a hub that forwards for others.
+
+mod status;
