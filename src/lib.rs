@@ -35,6 +35,7 @@
 //! ```
 
 pub mod connect;
+pub mod hub;
 pub mod link;
 pub mod machine;
 #[cfg(feature = "sim")]

@@ -13,7 +13,7 @@ use proc_macro2::{TokenStream, TokenTree};
 
 /// The layer of each top-level module.
 const LAYERS: &[(&str, u8)] =
-    &[("machine", 1), ("wire", 2), ("link", 3), ("stack", 4), ("transport", 5), ("sim", 6), ("connect", 7)];
+    &[("machine", 1), ("wire", 2), ("link", 3), ("stack", 4), ("transport", 5), ("hub", 6), ("sim", 6), ("connect", 7)];
 
 type Module = Vec<String>;
 

@@ -34,6 +34,22 @@ pub struct Limits {
     pub attempt_delay: Duration,
     /// Addresses tried of one name; further ones are ignored.
     pub addresses: usize,
+    /// Events that wait for the application of a hub; then its neighbours wait.
+    pub events: usize,
+    /// Sessions of a hub; further ones are refused.
+    pub sessions: usize,
+    /// Sessions of a hub that others have asked for and that do not stand yet; further ones are dropped.
+    pub openings: usize,
+    /// Paths of one session.
+    pub paths: usize,
+    /// Routes of one link; further ones are refused.
+    pub routes: usize,
+    /// Relays that a route may lead over.
+    pub hops: u8,
+    /// Bytes that wait to be passed on over one link; further packets are dropped.
+    pub forward: usize,
+    /// Endpoints that one neighbour may watch.
+    pub watches: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +68,14 @@ impl Default for Limits {
             pong_time: Duration::from_secs(15),
             attempt_delay: Duration::from_millis(250),
             addresses: 8,
+            events: 4096,
+            sessions: 65_536,
+            openings: 1024,
+            paths: 4,
+            routes: 65_536,
+            hops: 4,
+            forward: 1024 * 1024,
+            watches: 1024,
         }
     }
 }
