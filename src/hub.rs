@@ -42,11 +42,11 @@ use core::Core;
 pub use event::{Closed, Event, News};
 use opening::Decision;
 pub use policy::{Policy, Quotas};
-pub use session::{PathPolicy, PathReport, SendError};
+pub use session::event::{PathPolicy, PathReport, SendError};
 pub use statistics::Statistics;
 use transports::Slot;
 
-use crate::link::noise::Identity;
+use crate::link::noise::{Identity, Token};
 use crate::machine::buf::Buf;
 use crate::machine::ids::{LinkId, PortId, Slab, Table, id};
 use crate::machine::limits::Limits;
@@ -70,8 +70,8 @@ pub struct Config {
     pub policy: Policy,
     /// What each of those may have.
     pub quotas: Quotas,
-    /// The word that it shows to relays that want one, at most 256 bytes.
-    pub token: Option<Vec<u8>>,
+    /// The word that it shows to relays that want one.
+    pub token: Option<Token>,
 }
 
 /// An endpoint with its transports, links and sessions.
@@ -112,12 +112,7 @@ impl Hub {
     ///
     /// What is for endpoints that are not neighbours goes to a relay over the transport of the highest priority that
     /// is up; `None` is never used for that.
-    pub fn add(
-        &mut self,
-        cx: &mut Cx<'_>,
-        transport: Box<dyn Transport + Send>,
-        priority: Option<u8>,
-    ) -> TransportId {
+    pub fn add(&mut self, cx: &mut Cx<'_>, transport: Box<dyn Transport + Send>, priority: Option<u8>) -> TransportId {
         let id = self.transport_ids.take();
         self.slots.insert(id, Slot::new(transport));
         self.core.priorities.insert(id, priority);
@@ -218,7 +213,7 @@ impl Hub {
 
     /// The channel of that label.
     pub fn channel(&self, session: SessionId, label: &str) -> Option<ChannelId> {
-        self.core.sessions.live(session)?.channel(label)
+        self.core.sessions.channel(session, label)
     }
 
     /// The neighbours, each with its link.

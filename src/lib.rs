@@ -12,6 +12,7 @@
 //! | layer | modules | what they are |
 //! | --- | --- | --- |
 //! | 7 | [`connect`] | connection string to transport; the only place that knows everything |
+//! | 6 | [`hub`] | endpoints, sessions, relays, rooms |
 //! | 6 | `sim` (feature `sim`) | the virtual network |
 //! | 5 | [`transport`] | ways to reach others: `tcp` `tls` `ws` `wss` `pair` `offline` |
 //! | 4 | [`stack`] | links composed once, for the transports |

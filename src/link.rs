@@ -3,6 +3,7 @@
 pub mod framed;
 #[cfg(feature = "ws")]
 pub mod http;
+pub mod noise;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "ws")]

@@ -4,5 +4,6 @@ pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod session;
 #[cfg(feature = "ws")]
 pub mod websocket;

@@ -118,12 +118,8 @@ impl Builder {
         for string in &self.listeners {
             waiting.push((self.registry.listen(string, &self.options)?, None));
         }
-        let config = Config {
-            limits: self.options.limits.clone(),
-            policy: self.policy,
-            quotas: self.quotas,
-            token: self.token,
-        };
+        let config =
+            Config { limits: self.options.limits.clone(), policy: self.policy, quotas: self.quotas, token: self.token };
         let hub = Hub::new(Identity::new(self.secret, rng), config);
         let channels = if self.channels.is_empty() { vec![Channel::reliable("messages")] } else { self.channels };
         Ok(Endpoint { hub, registry: self.registry, options: self.options, channels, waiting })

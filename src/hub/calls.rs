@@ -18,9 +18,7 @@ impl Core {
         channel: ChannelId,
         message: &[u8],
     ) -> Result<(), SendError> {
-        let known = self.sessions.get(id).ok_or(SendError::NoSession).map(|_| ());
-        let session = self.sessions.live_mut(id).ok_or_else(|| known.err().unwrap_or(SendError::NotOpen))?;
-        session.send(now, channel, message)?;
+        self.sessions.live_mut(id).ok_or(SendError::NotOpen)?.send(now, channel, message)?;
         self.after_session(now, id);
         Ok(())
     }
@@ -28,7 +26,7 @@ impl Core {
     pub(super) fn recv_with(&mut self, now: Instant, id: SessionId, take: impl FnOnce(ChannelId, &[u8])) -> bool {
         let Some(session) = self.sessions.live_mut(id) else { return false };
         let Some((channel, bytes)) = session.recv() else { return false };
-        take(channel, bytes);
+        take(channel, bytes.as_slice());
         self.after_session(now, id);
         true
     }
@@ -53,7 +51,7 @@ impl Core {
 
     pub(super) fn set_policy(&mut self, cx: &mut Cx<'_>, id: SessionId, policy: PathPolicy) {
         self.sessions.set_policy(cx.now, id, policy);
-        self.seek_path(cx, id);
+        self.seek_path(id);
         self.after_session(cx.now, id);
     }
 

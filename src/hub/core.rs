@@ -146,8 +146,8 @@ impl Core {
     fn on_message(&mut self, cx: &mut Cx<'_>, id: LinkId, message: Vec<u8>) {
         let Some(link) = self.links.get(id).filter(|link| link.end.is_none()) else { return };
         match link.state {
-            State::Proving(..) => self.on_proof(cx, id, &message),
-            State::Greeting(_) => self.on_greeting(cx, id, &message),
+            State::Proving(_) => self.on_proof(cx, id, &message),
+            State::Greeting => self.on_greeting(cx, id, &message),
             State::Proved(_) => self.on_frame(cx, id, message),
         }
     }

@@ -173,9 +173,6 @@ pub enum Closed {
     /// We have closed it before it stood.
     #[error("given up here")]
     Abandoned,
-    /// The other side does not know the session any more.
-    #[error("the other side has lost its state")]
-    Unknown,
 }
 
 /// Why a link to a neighbour has ended, or never began.

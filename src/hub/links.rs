@@ -1,10 +1,10 @@
 //! The life of a link: the proof, the neighbour's coming and going, and the keep-alive between.
 
+use super::TransportId;
 use super::core::Core;
 use super::event::{Event, LinkEnd, Misbehaved};
 use super::neighbour::{Link, Neighbour, Ping, State};
 use super::routes::Target;
-use super::TransportId;
 use crate::link::noise::{Claims, Proof, Proved, Role};
 use crate::machine::ids::LinkId;
 use crate::machine::time::Instant;
@@ -18,8 +18,8 @@ impl Core {
     pub(super) fn on_up(&mut self, cx: &mut Cx<'_>, transport: TransportId, id: LinkId, info: &LinkInfo) {
         let until = cx.now + self.limits.handshake_time;
         let state = match info.side {
-            Side::InProcess => State::Greeting(until),
-            side => State::Proving(Box::new(self.proof(cx, side, info)), until),
+            Side::InProcess => State::Greeting,
+            side => State::Proving(Box::new(self.proof(cx, side, info))),
         };
         let mut link = Link::new(transport, info.side, cx.now, state);
         if info.side == Side::InProcess {
@@ -40,7 +40,7 @@ impl Core {
     }
 
     pub(super) fn on_proof(&mut self, cx: &mut Cx<'_>, id: LinkId, message: &[u8]) {
-        let Some(Link { state: State::Proving(proof, _), .. }) = self.links.get_mut(id) else { return };
+        let Some(Link { state: State::Proving(proof), .. }) = self.links.get_mut(id) else { return };
         match proof.receive(message) {
             Ok(None) => {}
             Ok(Some(proved)) => self.on_proved(cx, id, proved),
@@ -91,7 +91,7 @@ impl Core {
         if relays {
             self.watch_again(id);
         }
-        self.paths_by_link(cx, id);
+        self.paths_by_link(id);
     }
 
     /// The link is down, or about to be: nothing goes over it any more.

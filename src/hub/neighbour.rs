@@ -61,9 +61,9 @@ pub(super) struct Ping {
 /// How far a link is.
 pub(super) enum State {
     /// Both sides prove who they are.
-    Proving(Box<Proof>, Instant),
+    Proving(Box<Proof>),
     /// Inside one process: the other side's greeting is awaited.
-    Greeting(Instant),
+    Greeting,
     /// The neighbour is known.
     Proved(Neighbour),
 }
@@ -172,13 +172,13 @@ impl Link {
 
     /// What the proof still has to say, now that it is over for us.
     pub(super) fn last_of_proof(&mut self) -> Option<Vec<u8>> {
-        let State::Proving(proof, _) = &mut self.state else { return None };
+        let State::Proving(proof) = &mut self.state else { return None };
         proof.supply()
     }
 
     /// Writes the next message, or says whose turn it is.
     pub(super) fn supply(&mut self, scratch: &mut Vec<u8>, out: &mut dyn Framer) -> Supplied {
-        if let State::Proving(proof, _) = &mut self.state {
+        if let State::Proving(proof) = &mut self.state {
             let Some(message) = proof.supply() else { return Supplied::Nothing };
             out.message(Kind::Binary, &[], &message);
             return Supplied::Written;

@@ -19,11 +19,6 @@ impl Packets {
         self.bytes.len() - self.read + self.entries.len() * size_of::<(u32, usize)>()
     }
 
-    /// Whether none waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Appends a packet; false: it does not fit `limit`.
     pub(super) fn push(&mut self, route: u32, packet: &[u8], limit: usize) -> bool {
         if self.load() + packet.len() > limit {

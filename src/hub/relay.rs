@@ -9,28 +9,26 @@ use super::core::Core;
 use super::routes::{Forward, Target};
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
-use crate::machine::payload::Flow;
 use crate::machine::time::Instant;
 use crate::wire::frame::{Frame, Unreachable};
 use crate::wire::identity::{Address, EndpointId, Instance};
 
 impl Core {
     /// Passes one packet on. Never asks the sender to wait.
-    pub(super) fn forward(&mut self, now: Instant, from: LinkId, forward: Forward, packet: &[u8]) -> Flow {
-        let Some(sender) = self.links.get(from).and_then(|link| link.neighbour()) else { return Flow::Go };
+    pub(super) fn forward(&mut self, now: Instant, from: LinkId, forward: Forward, packet: &[u8]) {
+        let Some(sender) = self.links.get(from).and_then(|link| link.neighbour()) else { return };
         if !self.accounts.pass(now, sender.address.id, packet.len()) {
             self.statistics.dropped_quota += 1;
-            return Flow::Go;
+            return;
         }
-        let Some(link) = self.links.get_mut(forward.link) else { return Flow::Go };
+        let Some(link) = self.links.get_mut(forward.link) else { return };
         if !link.packets.push(forward.route, packet, self.limits.forward) {
             self.statistics.dropped_full += 1;
-            return Flow::Go;
+            return;
         }
         self.statistics.forwarded_packets += 1;
         self.statistics.forwarded_bytes += packet.len() as u64;
         self.wake(forward.link);
-        Flow::Go
     }
 
     /// A neighbour wants a route: to us, or through us.
@@ -81,7 +79,8 @@ impl Core {
         let links = self.neighbours.get(&to.id)?;
         let wanted = if to.instance == Instance::NEWEST { self.present(to.id)?.instance } else { to.instance };
         let fits = |link: &&LinkId| {
-            **link != except && self.links.get(**link).and_then(|link| link.address()).is_some_and(|at| at.instance == wanted)
+            **link != except
+                && self.links.get(**link).and_then(|link| link.address()).is_some_and(|at| at.instance == wanted)
         };
         let load = |link: &&LinkId| self.links.get(**link).map_or(0, |link| link.routes.len());
         Some(links.iter().filter(fits).min_by_key(load).copied())
@@ -137,10 +136,14 @@ impl Core {
 
     /// The links to relays, in the order of the priorities of their transports.
     pub(super) fn relays(&self) -> Vec<LinkId> {
-        let mut relays: Vec<_> = self.links.iter().filter_map(|(id, link)| {
-            let priority = (*self.priorities.get(link.transport)?)?;
-            link.neighbour().filter(|neighbour| neighbour.relays).map(|_| (priority, id))
-        }).collect();
+        let mut relays: Vec<_> = self
+            .links
+            .iter()
+            .filter_map(|(id, link)| {
+                let priority = (*self.priorities.get(link.transport)?)?;
+                link.neighbour().filter(|neighbour| neighbour.relays).map(|_| (priority, id))
+            })
+            .collect();
         relays.sort_by_key(|(priority, id)| (std::cmp::Reverse(*priority), *id));
         relays.into_iter().map(|(_, id)| id).collect()
     }

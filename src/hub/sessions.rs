@@ -12,28 +12,28 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::SessionId;
-use super::channel::Channel;
+use super::channel::{Channel, ChannelId};
 use super::core::Core;
 use super::event::{Closed, Event};
 use super::opening::{Decision, Established, Opening, Purpose};
 use super::routes::Target;
 use super::session::Session;
-use super::session::event::{PathId, PathInfo, PathPolicy, SessionEvent};
+use super::session::event::{CloseReason, PathId, PathInfo, PathPolicy, SessionEvent};
+use crate::link::noise::{Identity, verify};
 use crate::machine::ids::{LinkId, Slab, Table};
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline};
+use crate::wire::cursor::Cursor;
 use crate::wire::frame::{Frame, Unreachable, data_head};
-use crate::wire::identity::Address;
+use crate::wire::identity::{Address, EndpointId, Instance};
+use crate::wire::session::{Head, SessionKey};
 
 /// The first pause between two tries to find a path again.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What names a session on further paths.
-pub(super) type SessionKey = [u8; 16];
 
 /// All sessions of a hub.
 #[derive(Default)]
@@ -44,7 +44,7 @@ pub(super) struct Sessions {
     pub(super) deadlines: DeadlineHeap<SessionId>,
     pub(super) readable: ReadyList<SessionId>,
     /// Endpoints whose coming and going the application wants to know.
-    pub(super) watched: BTreeSet<crate::wire::identity::EndpointId>,
+    pub(super) watched: BTreeSet<EndpointId>,
     /// Routes opened to us that must bring a first packet, in the order of their deadlines.
     expected: VecDeque<(Instant, LinkId, u32)>,
     answering: usize,
@@ -57,6 +57,11 @@ pub(super) struct Entry {
     paths: SmallVec<[Path; 2]>,
     policy: PathPolicy,
     initiator: bool,
+    /// Whether a relay says that the peer's process is gone: then its successor is asked, which alone can say so in a
+    /// way that proves it.
+    instance_gone: bool,
+    /// The last word of the handshake, in case it was lost.
+    verdict: Option<Box<[u8]>>,
     /// When paths are looked for again, and the pause after that.
     retry: Option<(Instant, Duration)>,
 }
@@ -111,6 +116,11 @@ impl Sessions {
             Progress::Live(session) => Some(session),
             _ => None,
         }
+    }
+
+    pub(super) fn channel(&self, id: SessionId, label: &str) -> Option<ChannelId> {
+        let at = self.live(id)?.channels().iter().position(|channel| channel.label == label)?;
+        Some(ChannelId::declared(at))
     }
 
     fn opening_mut(&mut self, id: SessionId) -> Option<&mut Opening> {
@@ -169,6 +179,11 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Who is asked for a route.
+    fn wanted(&self) -> Address {
+        if self.instance_gone { self.peer.id.into() } else { self.peer }
+    }
+
     fn path_on(&self, link: LinkId) -> Option<&Path> {
         self.paths.iter().find(|path| path.link == link)
     }
@@ -182,34 +197,49 @@ impl Entry {
 
 impl Core {
     /// Wishes for a session.
-    pub(super) fn open(&mut self, cx: &mut Cx<'_>, peer: Address, channels: Vec<Channel>, policy: PathPolicy) -> SessionId {
+    pub(super) fn open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: Address,
+        channels: Vec<Channel>,
+        policy: PathPolicy,
+    ) -> SessionId {
         let until = cx.now + self.limits.handshake_time;
         let progress = Progress::Wanted { channels, until, tried: Vec::new(), last: None };
         let id = self.insert_session(peer, progress, true, policy);
-        self.seek_path(cx, id);
+        self.seek_path(id);
         id
     }
 
     fn insert_session(&mut self, peer: Address, progress: Progress, initiator: bool, policy: PathPolicy) -> SessionId {
         let id = self.sessions.slab.take();
-        let entry = Entry { peer, progress, paths: SmallVec::new(), policy, initiator, retry: None };
+        let entry = Entry {
+            peer,
+            progress,
+            paths: SmallVec::new(),
+            policy,
+            initiator,
+            instance_gone: false,
+            verdict: None,
+            retry: None,
+        };
         self.sessions.table.insert(id, entry);
         id
     }
 
     /// A link to a neighbour has come up: some sessions may use it.
-    pub(super) fn paths_by_link(&mut self, cx: &mut Cx<'_>, link: LinkId) {
+    pub(super) fn paths_by_link(&mut self, link: LinkId) {
         let Some(neighbour) = self.links.get(link).and_then(|link| link.neighbour()) else { return };
         let (address, relays) = (neighbour.address, neighbour.relays);
         let wants = |entry: &Entry| entry.peer.id == address.id || relays && entry.paths.len() < 2;
         let ids: Vec<_> = self.sessions.table.iter().filter(|(_, entry)| wants(entry)).map(|(id, _)| id).collect();
         for id in ids {
-            self.seek_path(cx, id);
+            self.seek_path(id);
         }
     }
 
     /// Asks for a route where there is one to be asked for.
-    pub(super) fn seek_path(&mut self, cx: &mut Cx<'_>, id: SessionId) {
+    pub(super) fn seek_path(&mut self, id: SessionId) {
         let Some(entry) = self.sessions.get(id) else { return };
         let links = self.candidates(entry);
         match &entry.progress {
@@ -232,15 +262,17 @@ impl Core {
 
     /// The links that might lead to a session's peer and carry no path of it yet: those to itself, then relays.
     fn candidates(&self, entry: &Entry) -> Vec<LinkId> {
-        let instance = entry.peer.instance.0;
+        let instance = entry.wanted().instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            address.is_some_and(|address| instance == 0 || address.instance.0 == instance)
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
         if entry.policy != PathPolicy::DirectOnly {
-            let own = |link: &LinkId| self.links.get(*link).and_then(|link| link.address()).is_some_and(|at| at.id == entry.peer.id);
+            let own = |link: &LinkId| {
+                self.links.get(*link).and_then(|link| link.address()).is_some_and(|at| at.id == entry.peer.id)
+            };
             links.extend(self.relays().into_iter().filter(|link| !own(link)));
         }
         let room = self.limits.session_paths.saturating_sub(entry.paths.len());
@@ -250,11 +282,13 @@ impl Core {
     fn ask_route(&mut self, id: SessionId, link_id: LinkId) {
         let from = self.address();
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
-        let Some(link) = self.links.get_mut(link_id).filter(|link| link.routes.len() < self.limits.routes) else { return };
+        let Some(link) = self.links.get_mut(link_id).filter(|link| link.routes.len() < self.limits.routes) else {
+            return;
+        };
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
         entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let to = entry.peer;
+        let to = entry.wanted();
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -290,21 +324,14 @@ impl Core {
             let opening =
                 Opening::open(cx.now, &self.limits, &self.identity, entry.peer, channels, Purpose::Application, cx.rng);
             entry.progress = Progress::Opening(Box::new(opening));
+            self.list_path(id, path_id);
         } else {
-            self.attach(cx.now, link_id, id, path_id, theirs);
+            let info = self.path_info(link_id, id);
+            if let Some(session) = self.sessions.live_mut(id) {
+                session.attach(cx.now, path_id, info);
+            }
         }
-        self.list_path(id, path_id);
         self.after_session(cx.now, id);
-    }
-
-    /// Makes an open route a path of a live session.
-    fn attach(&mut self, now: Instant, link: LinkId, id: SessionId, path: PathId, theirs: u32) {
-        let info = self.path_info(link, id);
-        let Some(session) = self.sessions.live_mut(id) else { return };
-        session.add_path(now, path, info);
-        let mut packet = Vec::new();
-        session.attach(now, path, &mut packet);
-        self.push(link, &Frame::Data { route: theirs, packet: &packet });
     }
 
     fn path_info(&self, link: LinkId, id: SessionId) -> PathInfo {
@@ -326,16 +353,16 @@ impl Core {
         match target {
             Target::Asked(session, path) | Target::Path(session, path) => {
                 self.path_lost(cx.now, session, path, reason);
-                self.seek_if_wanted(cx, session);
+                self.seek_if_wanted(session);
             }
             Target::Forward(forward) | Target::Opening(forward) => self.end_forward(forward, reason),
             Target::Fresh { .. } => {}
         }
     }
 
-    fn seek_if_wanted(&mut self, cx: &mut Cx<'_>, id: SessionId) {
+    fn seek_if_wanted(&mut self, id: SessionId) {
         if matches!(self.sessions.get(id), Some(Entry { progress: Progress::Wanted { .. }, .. })) {
-            self.seek_path(cx, id);
+            self.seek_path(id);
         }
     }
 
@@ -355,6 +382,7 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
+                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry.get_or_insert((now, FIRST_PAUSE));
                 }
@@ -390,9 +418,10 @@ impl Core {
         (from, theirs): (Address, u32),
         packet: &mut [u8],
     ) {
-        let taken = match Session::attach_key(packet) {
-            Some(key) => self.attached(cx.now, link, (ours, theirs), from, key, packet),
-            None => self.answer(cx, link, (ours, theirs), from, packet),
+        let taken = match head(packet) {
+            Some(Head::Attach { key, .. }) => self.attached(cx.now, link, (ours, theirs), from, key, packet),
+            Some(Head::Handshake { .. }) => self.answer(cx, link, (ours, theirs), from, packet),
+            _ => false,
         };
         if !taken {
             self.statistics.dropped_packets += 1;
@@ -410,33 +439,38 @@ impl Core {
         packet: &mut [u8],
     ) -> bool {
         let Some(&id) = self.sessions.by_key.get(&key) else {
-            let unknown = super::opening::unknown(&self.identity, &key);
-            self.push(link, &Frame::Data { route: theirs, packet: &unknown });
+            self.push(link, &Frame::Data { route: theirs, packet: &forgotten(&self.identity, key) });
             return true;
         };
+        let info = self.path_info(link, id);
         let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
-        let Progress::Live(session) = &mut entry.progress else { return false };
-        let Ok(path) = session.open_attach(now, packet) else { return false };
-        if entry.paths.iter().any(|known| known.id == path || known.link == link) || entry.paths.len() >= self.limits.session_paths {
+        if entry.path_on(link).is_some() {
             return false;
         }
+        let Progress::Live(session) = &mut entry.progress else { return false };
+        let Ok(path) = session.open_attach(now, info, packet) else { return false };
         entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
-        }
-        let info = self.path_info(link, id);
-        if let Some(session) = self.sessions.live_mut(id) {
-            session.add_path(now, path, info);
         }
         self.after_session(now, id);
         true
     }
 
-    fn answer(&mut self, cx: &mut Cx<'_>, link: LinkId, (ours, theirs): (u32, u32), from: Address, packet: &[u8]) -> bool {
+    fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link: LinkId,
+        (ours, theirs): (u32, u32),
+        from: Address,
+        packet: &[u8],
+    ) -> bool {
         if self.sessions.answering >= self.limits.openings || self.sessions.len() >= self.limits.sessions {
             return false;
         }
-        let Ok(opening) = Opening::answer(cx.now, &self.limits, &self.identity, from, packet, cx.rng) else { return false };
+        let Ok(opening) = Opening::answer(cx.now, &self.limits, &self.identity, from, packet, cx.rng) else {
+            return false;
+        };
         let progress = Progress::Opening(Box::new(opening));
         let id = self.insert_session(from, progress, false, PathPolicy::PreferDirect);
         self.sessions.answering += 1;
@@ -504,10 +538,9 @@ impl Core {
         entry.peer = peer;
         self.sessions.by_key.insert(key, id);
         let Some(path) = entry.paths.first() else { return };
-        let (path, link, theirs, policy) = (path.id, path.link, path.theirs, entry.policy);
-        if let (Some(packet), Some(route)) = (last, theirs) {
-            self.push(link, &Frame::Data { route, packet: &packet });
-        }
+        let (path, link, policy) = (path.id, path.link, entry.policy);
+        entry.verdict = last.map(Vec::into_boxed_slice);
+        self.repeat_verdict(id, path);
         let info = self.path_info(link, id);
         if let Some(session) = self.sessions.live_mut(id) {
             session.set_policy(now, policy);
@@ -519,7 +552,17 @@ impl Core {
 
     /// A packet of a live session.
     pub(super) fn receive_packet(&mut self, now: Instant, id: SessionId, path: PathId, packet: &mut [u8]) {
-        let Some(session) = self.sessions.live_mut(id) else { return };
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let peer = entry.peer.id;
+        let Progress::Live(session) = &mut entry.progress else { return };
+        match head(packet) {
+            Some(Head::Handshake { .. }) => return self.repeat_verdict(id, path),
+            Some(Head::Unknown { key }) if key == session.key() && is_forgotten(peer, key, packet) => {
+                session.abort(CloseReason::Forgotten);
+                return self.after_session(now, id);
+            }
+            _ => {}
+        }
         match session.receive(now, path, packet) {
             Ok(()) => {}
             Err(error) if error.closes_path() => {
@@ -529,6 +572,16 @@ impl Core {
             Err(_) => self.statistics.dropped_packets += 1,
         }
         self.after_session(now, id);
+    }
+
+    /// The other side has not heard that the application has accepted it.
+    fn repeat_verdict(&mut self, id: SessionId, path: PathId) {
+        let Some(entry) = self.sessions.get(id) else { return };
+        let Some(verdict) = entry.verdict.clone() else { return };
+        let found = entry.paths.iter().find(|known| known.id == path);
+        if let Some((link, Some(route))) = found.map(|path| (path.link, path.theirs)) {
+            self.push(link, &Frame::Data { route, packet: &verdict });
+        }
     }
 
     fn list_path(&mut self, id: SessionId, path: PathId) {
@@ -582,7 +635,7 @@ impl Core {
             let connected = entry.paths.iter().any(|path| path.theirs.is_some());
             let next = (at.max(cx.now) + pause, (pause * 2).min(LONGEST_PAUSE));
             entry.retry = (!connected).then_some(next);
-            self.seek_path(cx, id);
+            self.seek_path(id);
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         match &mut entry.progress {
@@ -645,7 +698,7 @@ impl Core {
     pub(super) fn next_message(&mut self, now: Instant) -> Option<Event> {
         while let Some(id) = self.sessions.readable.pop() {
             let Some(session) = self.sessions.live_mut(id) else { continue };
-            let received = session.recv().map(|(channel, bytes)| (channel, bytes.to_vec()));
+            let received = session.recv().map(|(channel, message)| (channel, message.into_vec()));
             let Some((channel, bytes)) = received else { continue };
             self.sessions.readable.push(id);
             self.after_session(now, id);
@@ -653,4 +706,27 @@ impl Core {
         }
         None
     }
+}
+
+/// What a packet is, if it is one.
+fn head(packet: &[u8]) -> Option<Head> {
+    Head::take(&mut Cursor::new(packet)).ok()
+}
+
+/// "I do not know that session", signed, so that nobody else can say it.
+fn forgotten(identity: &Identity, key: SessionKey) -> Vec<u8> {
+    let mut packet = Vec::new();
+    Head::Unknown { key }.put(&mut packet);
+    packet.extend_from_slice(&identity.secret().sign(&forgotten_words(key)));
+    packet
+}
+
+/// Whether the peer itself says that.
+fn is_forgotten(peer: EndpointId, key: SessionKey, packet: &[u8]) -> bool {
+    let signature = packet.last_chunk::<64>();
+    signature.is_some_and(|signature| verify(&peer, &forgotten_words(key), signature))
+}
+
+fn forgotten_words(key: SessionKey) -> Vec<u8> {
+    [b"switchboard: unknown session ", &key.0[..]].concat()
 }

@@ -81,7 +81,9 @@ mod tests {
         let statistics = Statistics { links: 3, forwarded_bytes: 12, ..Statistics::default() };
         let text = statistics.to_prometheus();
         assert!(text.contains("# TYPE switchboard_links gauge\nswitchboard_links 3\n"), "{text}");
-        assert!(text.contains("# TYPE switchboard_forwarded_bytes_total counter\nswitchboard_forwarded_bytes_total 12\n"));
+        assert!(
+            text.contains("# TYPE switchboard_forwarded_bytes_total counter\nswitchboard_forwarded_bytes_total 12\n")
+        );
         assert!(text.contains("# HELP switchboard_links Links to neighbours that have proved who they are.\n"));
         let json = statistics.to_json();
         assert!(json.starts_with("{\"links\":3,") && json.contains("\"forwarded_bytes\":12"), "{json}");

@@ -40,8 +40,6 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions of a hub that others have asked for and that do not stand yet; further ones are dropped.
     pub openings: usize,
-    /// Paths of one session.
-    pub paths: usize,
     /// Routes of one link; further ones are refused.
     pub routes: usize,
     /// Relays that a route may lead over.
@@ -50,6 +48,26 @@ pub struct Limits {
     pub forward: usize,
     /// Endpoints that one neighbour may watch.
     pub watches: usize,
+    /// Largest packet of a session, in bytes, its sealing included.
+    pub packet: usize,
+    /// Channels of one session, without the session's own; a longer list is refused.
+    pub session_channels: usize,
+    /// Paths of one session at a time; more are refused.
+    pub session_paths: usize,
+    /// Bytes accepted on one channel of a session and not yet acknowledged; then `send` answers `Blocked`.
+    pub session_send: usize,
+    /// Bytes received on one channel of a session and not yet taken: what a reliable channel grants its sender; on
+    /// others the newest are dropped. An incomplete message may hold up to [`Self::message`] beyond it.
+    pub session_receive: usize,
+    /// Largest signal of a session, in bytes.
+    pub signal: usize,
+    /// A session without any path lives so long.
+    pub resume_time: Duration,
+    /// Least time without an acknowledgement, while something is in flight, after which a path is suspect (else three
+    /// round trips).
+    pub suspicion: Duration,
+    /// Silence of a path that owes an answer, after which it is closed.
+    pub path_silence: Duration,
 }
 
 impl Default for Limits {
@@ -71,11 +89,19 @@ impl Default for Limits {
             events: 4096,
             sessions: 65_536,
             openings: 1024,
-            paths: 4,
             routes: 65_536,
             hops: 4,
             forward: 1024 * 1024,
             watches: 1024,
+            packet: 16 * 1024 + 64,
+            session_channels: 64,
+            session_paths: 8,
+            session_send: 1024 * 1024,
+            session_receive: 1024 * 1024,
+            signal: 16 * 1024,
+            resume_time: Duration::from_secs(60),
+            suspicion: Duration::from_millis(250),
+            path_silence: Duration::from_secs(5),
         }
     }
 }

@@ -183,13 +183,13 @@ pub enum FrameError {
 
 const DATA: u8 = 0;
 
-impl<'a> Frame<'a> {
-    /// What stands before the packet of a `Data` frame.
-    pub const fn data_head(route: u32) -> [u8; DATA_HEAD] {
-        let [a, b, c, d] = route.to_be_bytes();
-        [DATA, a, b, c, d]
-    }
+/// What stands before the packet of a `Data` frame.
+pub const fn data_head(route: u32) -> [u8; DATA_HEAD] {
+    let [a, b, c, d] = route.to_be_bytes();
+    [DATA, a, b, c, d]
+}
 
+impl<'a> Frame<'a> {
     /// The route of a `Data` frame; none for other frames.
     pub fn data_route(message: &[u8]) -> Option<u32> {
         let [DATA, a, b, c, d, ..] = *message else { return None };
@@ -240,7 +240,7 @@ impl<'a> Frame<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Data { route, packet } => {
-                out.extend_from_slice(&Self::data_head(route));
+                out.extend_from_slice(&data_head(route));
                 out.extend_from_slice(packet);
             }
             Self::Open { route, to, from, hops } => {
