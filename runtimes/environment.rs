@@ -9,8 +9,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use switchboard::connect::ConnectError;
 use switchboard::connect::settings::{NotAKey, parse_secret, relays_of_file, relays_of_variable, secret_text};
+use switchboard::connect::{Builder, ConnectError, Endpoint, Options};
+use switchboard::link::noise::SecretKey;
+use switchboard::link::tls::ClientConfig;
 
 /// The variable that lists relays.
 pub const RELAYS: &str = "SWITCHBOARD_RELAYS";
@@ -118,11 +120,26 @@ impl Environment {
     }
 }
 
-/// The 32 bytes of the secret key in a file; the file is made, with a new key, if there is none.
+/// An endpoint with the key and the relays of this process' environment.
+///
+/// # Errors
+/// If there is no relay, or a file can't be used.
+pub fn builder() -> Result<Builder, EnvironmentError> {
+    let environment = Environment::of_process();
+    let builder = Endpoint::builder(secret_key(&environment.file("key")?)?).options(options());
+    Ok(environment.relays()?.iter().fold(builder, |builder, relay| builder.relay(relay)))
+}
+
+/// Options that trust whom the system trusts.
+pub fn options() -> Options {
+    Options { trust: ClientConfig::new(crate::system_roots()).ok(), ..Options::default() }
+}
+
+/// The secret key in a file; the file is made, with a new key, if there is none.
 ///
 /// # Errors
 /// If the file can't be read or made, has something else in it, or can be read by others than its owner.
-pub fn secret_key(file: &Path) -> Result<[u8; 32], EnvironmentError> {
+pub fn secret_key(file: &Path) -> Result<SecretKey, EnvironmentError> {
     loop {
         match read_secret(file) {
             Err(EnvironmentError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => make(file)?,
@@ -131,13 +148,15 @@ pub fn secret_key(file: &Path) -> Result<[u8; 32], EnvironmentError> {
     }
 }
 
-fn read_secret(file: &Path) -> Result<[u8; 32], EnvironmentError> {
+fn read_secret(file: &Path) -> Result<SecretKey, EnvironmentError> {
     let opened = File::open(file).map_err(failed(file))?;
     if is_exposed(&opened).map_err(failed(file))? {
         return Err(EnvironmentError::Exposed { path: file.to_owned() });
     }
     let secret = parse_secret(&text_of(&opened, file)?);
-    secret.map(|seed| *seed).map_err(|error| EnvironmentError::NotAKey { path: file.to_owned(), error })
+    secret
+        .map(|seed| SecretKey::from_bytes(&seed))
+        .map_err(|error| EnvironmentError::NotAKey { path: file.to_owned(), error })
 }
 
 /// Writes a new key beside the file and links it there, so that the file never exists without its key in it; a
@@ -215,8 +234,8 @@ mod tests {
         let directory = Scratch::new("made");
         let file = directory.0.join("deeper/key");
         let key = secret_key(&file).unwrap();
-        assert_eq!(secret_key(&file).unwrap(), key);
-        assert_ne!(secret_key(&directory.0.join("other")).unwrap(), key);
+        assert_eq!(secret_key(&file).unwrap().id(), key.id());
+        assert_ne!(secret_key(&directory.0.join("other")).unwrap().id(), key.id());
         assert!(!is_exposed(&File::open(&file).unwrap()).unwrap());
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no draft is left");
     }
@@ -240,7 +259,7 @@ mod tests {
         let directory = Scratch::new("race");
         let file = &directory.0.join("key");
         let keys = std::thread::scope(|scope| {
-            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| secret_key(file).unwrap())).collect();
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| secret_key(file).unwrap().id())).collect();
             makers.into_iter().map(|maker| maker.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));

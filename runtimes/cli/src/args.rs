@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use endpoint::{
-    ChatArgs, EndpointArgs, ForwardArgs, IdArgs, PingArgs, PipeArgs, ReceiveArgs, SendArgs, ServiceArg, WhomArgs,
+    ChatArgs, EndpointArgs, ForwardArgs, IdArgs, PathArg, PingArgs, PipeArgs, ReceiveArgs, SendArgs,
 };
 pub(crate) use links::{DialArgs, Linger, ListenArgs, PeerArgs, Runtime};
 pub(crate) use relay::RelayArgs;

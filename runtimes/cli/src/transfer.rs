@@ -7,7 +7,32 @@
 
 mod files;
 mod message;
+mod progress;
+mod receive;
 mod receiver;
+mod send;
 mod sender;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use receive::run as receive;
+pub(crate) use send::run as send;
+
+use message::Violation;
+
+use crate::outcome::{Code, Failure};
+
+/// What the channel of a transfer is called.
+const LABEL: &str = "file";
+
+impl From<Violation> for Failure {
+    fn from(violation: Violation) -> Self {
+        Self::new(Code::Lost, violation.to_string())
+    }
+}
+
+impl From<files::FileError> for Failure {
+    fn from(error: files::FileError) -> Self {
+        Self::new(Code::Usage, error.to_string())
+    }
+}

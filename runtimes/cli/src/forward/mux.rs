@@ -148,10 +148,6 @@ impl Mux {
         self.out.pop_front();
     }
 
-    pub(crate) fn streams(&self) -> usize {
-        self.streams.len()
-    }
-
     fn opened<'a>(&mut self, id: StreamId, service: &'a str) -> Result<Heard<'a>, Violation> {
         if self.end == End::Listening || id != self.next {
             return Err(Violation::OpenedOutOfTurn(id));
@@ -219,7 +215,7 @@ mod tests {
         b.send(stream, b"answer");
         b.finish(stream);
         assert_eq!(passed(&mut b, &mut a), ["data 0 answer", "finish 0"]);
-        assert_eq!((a.streams(), b.streams()), (0, 0));
+        assert_eq!((a.streams.len(), b.streams.len()), (0, 0));
     }
 
     #[test]
