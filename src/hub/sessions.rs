@@ -15,11 +15,10 @@ use super::SessionId;
 use super::channel::{Channel, ChannelId};
 use super::core::Core;
 use super::event::{Closed, Event};
-use super::opening::{Decision, Established, Opening, Purpose};
+use super::opening::{Decision, Ended, Established, Opening, Purpose, is_unknown, unknown};
 use super::routes::Target;
 use super::session::Session;
 use super::session::event::{CloseReason, PathId, PathInfo, PathPolicy, SessionEvent};
-use crate::link::noise::{Identity, verify};
 use crate::machine::ids::{LinkId, Slab, Table};
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
@@ -57,9 +56,6 @@ pub(super) struct Entry {
     paths: SmallVec<[Path; 2]>,
     policy: PathPolicy,
     initiator: bool,
-    /// Whether a relay says that the peer's process is gone: then its successor is asked, which alone can say so in a
-    /// way that proves it.
-    instance_gone: bool,
     /// The last word of the handshake, in case it was lost.
     verdict: Option<Box<[u8]>>,
     /// When paths are looked for again, and the pause after that.
@@ -150,13 +146,6 @@ impl Sessions {
         supplied
     }
 
-    /// Further paths are looked for at that moment.
-    fn retry(&mut self, id: SessionId, at: Instant) {
-        if let Some(entry) = self.table.get_mut(id) {
-            entry.retry = Some((at, FIRST_PAUSE));
-        }
-    }
-
     pub(super) fn set_policy(&mut self, now: Instant, id: SessionId, policy: PathPolicy) {
         let Some(entry) = self.table.get_mut(id) else { return };
         entry.policy = policy;
@@ -179,11 +168,6 @@ impl Sessions {
 }
 
 impl Entry {
-    /// Who is asked for a route.
-    fn wanted(&self) -> Address {
-        if self.instance_gone { self.peer.id.into() } else { self.peer }
-    }
-
     fn path_on(&self, link: LinkId) -> Option<&Path> {
         self.paths.iter().find(|path| path.link == link)
     }
@@ -213,16 +197,7 @@ impl Core {
 
     fn insert_session(&mut self, peer: Address, progress: Progress, initiator: bool, policy: PathPolicy) -> SessionId {
         let id = self.sessions.slab.take();
-        let entry = Entry {
-            peer,
-            progress,
-            paths: SmallVec::new(),
-            policy,
-            initiator,
-            instance_gone: false,
-            verdict: None,
-            retry: None,
-        };
+        let entry = Entry { peer, progress, paths: SmallVec::new(), policy, initiator, verdict: None, retry: None };
         self.sessions.table.insert(id, entry);
         id
     }
@@ -262,7 +237,7 @@ impl Core {
 
     /// The links that might lead to a session's peer and carry no path of it yet: those to itself, then relays.
     fn candidates(&self, entry: &Entry) -> Vec<LinkId> {
-        let instance = entry.wanted().instance;
+        let instance = entry.peer.instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
             address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
@@ -288,7 +263,7 @@ impl Core {
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
         entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let to = entry.wanted();
+        let to = entry.peer;
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -382,7 +357,6 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
-                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry.get_or_insert((now, FIRST_PAUSE));
                 }
@@ -439,7 +413,7 @@ impl Core {
         packet: &mut [u8],
     ) -> bool {
         let Some(&id) = self.sessions.by_key.get(&key) else {
-            self.push(link, &Frame::Data { route: theirs, packet: &forgotten(&self.identity, key) });
+            self.push(link, &Frame::Data { route: theirs, packet: &unknown(&self.identity, &key) });
             return true;
         };
         let info = self.path_info(link, id);
@@ -492,7 +466,7 @@ impl Core {
             return self.receive_packet(cx.now, id, path, packet);
         }
         let Some(opening) = self.sessions.opening_mut(id) else { return };
-        match opening.receive(cx.now, &self.identity, packet) {
+        match opening.receive(cx.now, &self.limits, packet) {
             Ok(None) => {}
             Ok(Some(progress)) => self.on_opening(cx.now, id, progress),
             Err(error) if error.is_fatal() => return self.end_session(id, error.into()),
@@ -547,17 +521,17 @@ impl Core {
             session.add_path(now, path, info);
         }
         self.event(Event::Opened { session: id, peer });
-        self.sessions.retry(id, now);
+        self.seek_path(id);
     }
 
     /// A packet of a live session.
     pub(super) fn receive_packet(&mut self, now: Instant, id: SessionId, path: PathId, packet: &mut [u8]) {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
-        let peer = entry.peer.id;
+        let peer = entry.peer;
         let Progress::Live(session) = &mut entry.progress else { return };
         match head(packet) {
             Some(Head::Handshake { .. }) => return self.repeat_verdict(id, path),
-            Some(Head::Unknown { key }) if key == session.key() && is_forgotten(peer, key, packet) => {
+            Some(Head::Unknown { key }) if key == session.key() && is_unknown(peer, &key, packet) => {
                 session.abort(CloseReason::Forgotten);
                 return self.after_session(now, id);
             }
@@ -645,8 +619,11 @@ impl Core {
             }
             Progress::Wanted { .. } => {}
             Progress::Opening(opening) => {
-                if !opening.on_timeout(cx.now) {
-                    return self.end_session(id, Closed::TimedOut);
+                match opening.on_timeout(cx.now) {
+                    Some(Ended::TimedOut) => return self.end_session(id, Closed::TimedOut),
+                    // It was refused, and the other side has had time to hear of it.
+                    Some(Ended::Done) => return self.end_session(id, Closed::Abandoned),
+                    None => {}
                 }
                 let paths: SmallVec<[PathId; 2]> = entry.paths.iter().map(|path| path.id).collect();
                 for path in paths {
@@ -711,22 +688,4 @@ impl Core {
 /// What a packet is, if it is one.
 fn head(packet: &[u8]) -> Option<Head> {
     Head::take(&mut Cursor::new(packet)).ok()
-}
-
-/// "I do not know that session", signed, so that nobody else can say it.
-fn forgotten(identity: &Identity, key: SessionKey) -> Vec<u8> {
-    let mut packet = Vec::new();
-    Head::Unknown { key }.put(&mut packet);
-    packet.extend_from_slice(&identity.secret().sign(&forgotten_words(key)));
-    packet
-}
-
-/// Whether the peer itself says that.
-fn is_forgotten(peer: EndpointId, key: SessionKey, packet: &[u8]) -> bool {
-    let signature = packet.last_chunk::<64>();
-    signature.is_some_and(|signature| verify(&peer, &forgotten_words(key), signature))
-}
-
-fn forgotten_words(key: SessionKey) -> Vec<u8> {
-    [b"switchboard: unknown session ", &key.0[..]].concat()
 }

@@ -48,6 +48,8 @@ pub struct Limits {
     pub forward: usize,
     /// Endpoints that one neighbour may watch.
     pub watches: usize,
+    /// From a session's proposal until the application has decided on it.
+    pub decision_time: Duration,
     /// Largest packet of a session, in bytes, its sealing included.
     pub packet: usize,
     /// Channels of one session, without the session's own; a longer list is refused.
@@ -93,6 +95,7 @@ impl Default for Limits {
             hops: 4,
             forward: 1024 * 1024,
             watches: 1024,
+            decision_time: Duration::from_secs(60),
             packet: 16 * 1024 + 64,
             session_channels: 64,
             session_paths: 8,

@@ -1,0 +1,4 @@
+//! Endpoints that meet through relays, in worlds.
+
+mod party;
+mod sessions;
