@@ -22,6 +22,7 @@ pub mod channel;
 mod core;
 pub mod event;
 mod links;
+mod memberships;
 mod neighbour;
 pub mod opening;
 mod packets;
@@ -40,7 +41,7 @@ use std::convert::Infallible;
 use channel::{Channel, ChannelId};
 use core::Core;
 pub use event::{Closed, Event, News};
-use opening::Decision;
+use opening::{Decision, Purpose};
 pub use policy::{Policy, Quotas};
 pub use session::event::{PathPolicy, PathReport, SendError};
 pub use statistics::Statistics;
@@ -153,7 +154,7 @@ impl Hub {
     /// Opens a session to an endpoint, with the channels that both sides shall have. [`Event::Opened`] follows, or
     /// [`Event::Closed`] with the reason.
     pub fn open(&mut self, cx: &mut Cx<'_>, to: impl Into<Address>, channels: Vec<Channel>) -> SessionId {
-        self.core.open(cx, to.into(), channels, PathPolicy::PreferDirect)
+        self.open_by(cx, to, channels, PathPolicy::PreferDirect)
     }
 
     /// As [`Self::open`], with a wish for its paths.
@@ -164,7 +165,7 @@ impl Hub {
         channels: Vec<Channel>,
         policy: PathPolicy,
     ) -> SessionId {
-        self.core.open(cx, to.into(), channels, policy)
+        self.core.open(cx.now, to.into(), channels, policy, Purpose::Application)
     }
 
     /// Accepts what [`Event::Incoming`] has told of; [`Event::Opened`] follows.

@@ -167,8 +167,9 @@ impl Core {
             Frame::Data { .. } => {}
             Frame::Open { route, to, from, hops } => self.on_open(cx, id, route, to, from, hops),
             Frame::Opened { route, yours, from } => self.on_opened(cx, id, route, yours, from),
-            Frame::Unreachable { route, reason } => self.on_unreachable(cx, id, route, reason),
-            Frame::CloseRoute { route, reason } => self.on_close_route(cx, id, route, reason),
+            Frame::Unreachable { route, reason } | Frame::CloseRoute { route, reason } => {
+                self.close_route(cx.now, id, route, reason);
+            }
             Frame::Ping(nonce) => self.push(id, &Frame::Pong(nonce)),
             Frame::Pong(nonce) => self.on_pong(cx.now, id, nonce),
             Frame::Goodbye { reason, text } => self.on_goodbye(id, reason, text),
