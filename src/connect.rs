@@ -14,12 +14,15 @@
 //! | `offline` | connects at once, discards what is sent | no |
 
 mod builtin;
+mod endpoint;
+pub mod settings;
 mod string;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use endpoint::{Builder, Endpoint};
 pub use string::{ConnectionString, HostPort, Part, mask};
 
 #[cfg(feature = "tls")]

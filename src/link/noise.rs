@@ -10,6 +10,9 @@
 //! prologue names what it is for, [`Protocol`], and what the caller binds it to; its second and third message carry
 //! the certificates, encrypted, and a payload of the caller's. Both sides get [`Keys`].
 //!
+//! **Proof.** [`Proof`] is the handshake of neighbours: it runs on every link before anything else and decides whether
+//! TLS alone protects the link or Noise goes on.
+//!
 //! **Sealing.** [`Sealer`] and [`Opener`] work in place, allocate nothing, and tolerate loss, reordering and
 //! repetition: each packet has a 64-bit counter, which is its nonce. On a link that is ordered and reliable the
 //! counter is not sent ([`Opener::open_next`]). Keys are replaced every 2^20 packets by Noise's `REKEY`.
@@ -21,10 +24,13 @@ mod aead;
 mod certificate;
 mod handshake;
 mod identity;
+mod proof;
 mod resolver;
 mod seal;
 
+pub use aead::{open_once, seal_once};
 pub use certificate::CertificateError;
 pub use handshake::{Handshake, HandshakeError, Keys, Protocol, Role};
 pub use identity::{Identity, SecretKey, verify};
+pub use proof::{Claims, Proof, ProofError, Protection, Proved, Token};
 pub use seal::{OpenError, Opener, Sealer, TAG};

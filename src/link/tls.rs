@@ -35,6 +35,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadTraffic, UnbufferedStatus, WriteTraffic,
 };
 use rustls::{CommonState, HandshakeKind, InvalidMessage, ProtocolVersion};
+use sha2::{Digest as _, Sha256};
 
 use crate::machine::buf::Buf;
 use crate::machine::payload::Flow;
@@ -78,6 +79,11 @@ pub struct TlsInfo {
     pub server_name: Option<String>,
     /// Whether an earlier session was resumed, which spares certificates.
     pub resumed: bool,
+    /// What both sides can compare to see that nobody between them ends TLS: the SHA-256 of the server's own
+    /// certificate (DER), once the handshake is over. RFC 5929, section 4.1 (`tls-server-end-point`) takes the hash
+    /// function of the certificate's signature where that is a stronger one; as the two that compare are both this
+    /// library, SHA-256 serves for all.
+    pub server_end_point: Option<[u8; 32]>,
 }
 
 impl Tls {
@@ -92,9 +98,10 @@ impl Tls {
 
     /// A server that waits for a client's hello.
     pub fn server(config: &ServerConfig) -> Result<Self, TlsError> {
+        let identity = config.own_identity();
         let (config, clock, asked) = config.for_one();
         let server = UnbufferedServerConnection::new(config).map_err(TlsError::from)?;
-        Ok(Self::new(Connection::Server(Box::new(server), asked), clock))
+        Ok(Self::new(Connection::Server { server: Box::new(server), asked, identity }, clock))
     }
 
     /// Decrypts `wire`, in place, and hands up the plaintext of each record.
@@ -188,12 +195,21 @@ impl Tls {
             alpn: common.alpn_protocol().map(<[u8]>::to_vec),
             server_name: self.connection.asked().map(str::to_owned),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            server_end_point: self.server_certificate().map(|certificate| Sha256::digest(certificate).into()),
         }
     }
 
     /// The certificate (DER) that the peer has proved to own; a server sees one only if it asks for it.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         self.connection.common().peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
+    fn server_certificate(&self) -> Option<&[u8]> {
+        match &self.connection {
+            _ if self.is_handshaking() => None,
+            Connection::Client(_) => self.peer_certificate(),
+            Connection::Server { identity, .. } => Some(identity.certificate()),
+        }
     }
 
     fn new(connection: Connection, clock: Arc<Clock>) -> Self {
@@ -373,21 +389,21 @@ enum Turn {
 
 enum Connection {
     Client(Box<UnbufferedClientConnection>),
-    Server(Box<UnbufferedServerConnection>, Arc<OnceLock<String>>),
+    Server { server: Box<UnbufferedServerConnection>, asked: Arc<OnceLock<String>>, identity: Identity },
 }
 
 impl Connection {
     fn common(&self) -> &CommonState {
         match self {
             Self::Client(client) => client,
-            Self::Server(server, _) => server,
+            Self::Server { server, .. } => server,
         }
     }
 
     fn asked(&self) -> Option<&str> {
         match self {
             Self::Client(_) => None,
-            Self::Server(_, asked) => asked.get().map(String::as_str),
+            Self::Server { asked, .. } => asked.get().map(String::as_str),
         }
     }
 
@@ -400,7 +416,7 @@ impl Connection {
     ) -> (usize, Result<Turn, rustls::Error>) {
         match self {
             Self::Client(client) => turn(client.process_tls_records(bytes), out, up, seal),
-            Self::Server(server, _) => turn(server.process_tls_records(bytes), out, up, seal),
+            Self::Server { server, .. } => turn(server.process_tls_records(bytes), out, up, seal),
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct Alone<T> {
 }
 
 /// What an [`Alone`] tells its owner.
+#[allow(clippy::large_enum_variant, reason = "links come up seldom")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AloneEvent {
     /// Something of the transport.

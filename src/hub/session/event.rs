@@ -113,6 +113,9 @@ pub enum CloseReason {
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
+    /// The session does not stand: not yet, or not any more.
+    #[error("the session is not open")]
+    NotOpen,
     /// The channel holds its limit; [`SessionEvent::Writable`] follows.
     #[error("the channel is full")]
     Blocked,

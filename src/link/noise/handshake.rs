@@ -194,6 +194,11 @@ impl Handshake {
         Ok(Keys { peer, hash, sealer: Sealer::new(&ours), opener: Opener::new(&theirs) })
     }
 
+    #[cfg(test)]
+    pub(super) fn certify_by(&mut self, certificate: Certificate) {
+        self.certificate = certificate;
+    }
+
     /// Takes the state out if it is the turn that is asked for; whoever succeeds puts it back.
     fn turn(&mut self, ours: bool) -> Result<Box<HandshakeState>, HandshakeError> {
         let state = self.state.take_if(|state| !state.is_handshake_finished() && state.is_my_turn() == ours);
@@ -305,7 +310,7 @@ mod tests {
     #[test]
     fn ones_own_certificate_thrown_back_is_of_the_wrong_role() {
         let mut world = World::new(b"", b"");
-        world.two.certificate = world.bob.certificate(Role::Initiator).clone();
+        world.two.certify_by(world.bob.certificate(Role::Initiator).clone());
         assert_eq!(world.run().unwrap_err(), HandshakeError::Certificate(CertificateError::Role));
     }
 
@@ -313,7 +318,7 @@ mod tests {
     fn a_certificate_of_another_process_does_not_fit() {
         let mut world = World::new(b"", b"");
         let twin = Identity::new(world.bob.secret().clone(), &mut world.rng);
-        world.two.certificate = twin.certificate(Role::Responder).clone();
+        world.two.certify_by(twin.certificate(Role::Responder).clone());
         assert_eq!(world.run().unwrap_err(), HandshakeError::Certificate(CertificateError::Signature));
     }
 

@@ -113,6 +113,10 @@ impl ServerConfig {
         self.identity.certificate()
     }
 
+    pub(super) fn own_identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
     fn build(
         identity: &Identity,
         versions: &[TlsVersion],

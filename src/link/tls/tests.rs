@@ -78,6 +78,25 @@ fn a_second_connection_resumes_the_first() {
 }
 
 #[test]
+fn both_sides_see_the_same_end_point_in_each_version_and_in_resumed_sessions() {
+    let (world, other) = (World::new(), World::new());
+    for version in BOTH {
+        let (client, server) = (world.client(version), world.server(version));
+        for resumed in [false, true] {
+            let mut pair = Pair::new(&client, &server);
+            let [early, late] = [&pair.client, &pair.server].map(|end| end.tls.info().server_end_point);
+            assert_eq!((early, late), (None, None));
+            pair.run().unwrap();
+            let [ours, theirs] = [&pair.client, &pair.server].map(|end| end.tls.info());
+            assert_eq!(ours.server_end_point, Some(Sha256::digest(world.identity.certificate()).into()));
+            assert_eq!((ours.server_end_point, ours.resumed), (theirs.server_end_point, resumed));
+        }
+        let another = other.pair(version).client.tls.info().server_end_point;
+        assert_ne!(another, world.pair(version).client.tls.info().server_end_point);
+    }
+}
+
+#[test]
 fn both_sides_agree_on_the_first_protocol_that_the_server_prefers() {
     let world = World::new();
     let client = world.client(TlsVersion::Tls13).alpn(vec![b"b".to_vec(), b"a".to_vec()]);

@@ -1,0 +1,249 @@
+//! The routes of sessions: asked for where they may lead to the peer, opened, and lost.
+
+use super::{Entry, Path, Progress};
+use crate::hub::SessionId;
+use crate::hub::core::Core;
+use crate::hub::opening::{Opening, unknown};
+use crate::hub::routes::Target;
+use crate::hub::session::event::{PathId, PathInfo, PathPolicy};
+use crate::machine::ids::LinkId;
+use crate::machine::time::Instant;
+use crate::machine::{Cx, Deadline};
+use crate::wire::frame::{Frame, Unreachable};
+use crate::wire::identity::{Address, Instance};
+use crate::wire::session::SessionKey;
+
+impl Core {
+    /// A link to a neighbour has come up: some sessions may use it.
+    pub(in crate::hub) fn paths_by_link(&mut self, link: LinkId) {
+        let Some(neighbour) = self.links.get(link).and_then(|link| link.neighbour()) else { return };
+        let (address, relays) = (neighbour.address, neighbour.relays);
+        let wants = |entry: &Entry| entry.peer.id == address.id || relays && entry.paths.len() < 2;
+        let ids: Vec<_> = self.sessions.table.iter().filter(|(_, entry)| wants(entry)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.seek_path(id);
+        }
+    }
+
+    /// Asks for a route where there is one to be asked for.
+    pub(in crate::hub) fn seek_path(&mut self, id: SessionId) {
+        let Some(entry) = self.sessions.get(id) else { return };
+        let links = self.candidates(entry);
+        match &entry.progress {
+            Progress::Opening(_) => {}
+            Progress::Wanted { tried, .. } if entry.paths.is_empty() => {
+                let next = links.into_iter().find(|link| !tried.contains(link));
+                if let Some(link) = next {
+                    self.ask_route(id, link);
+                }
+            }
+            Progress::Wanted { .. } => {}
+            Progress::Live(_) => {
+                for link in links {
+                    self.ask_route(id, link);
+                }
+            }
+        }
+        self.sessions.set_deadline(id);
+    }
+
+    /// The links that might lead to a session's peer and carry no path of it yet: those to itself, then relays.
+    pub(in crate::hub) fn candidates(&self, entry: &Entry) -> Vec<LinkId> {
+        let instance = entry.peer.instance;
+        let fits = |link: &LinkId| {
+            let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
+        };
+        let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
+        let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
+        if entry.policy != PathPolicy::DirectOnly {
+            let own = |link: &LinkId| {
+                self.links.get(*link).and_then(|link| link.address()).is_some_and(|at| at.id == entry.peer.id)
+            };
+            links.extend(self.relays().into_iter().filter(|link| !own(link)));
+        }
+        let room = self.limits.session_paths.saturating_sub(entry.paths.len());
+        links.into_iter().filter(|link| entry.path_on(*link).is_none()).take(room).collect()
+    }
+
+    pub(in crate::hub) fn ask_route(&mut self, id: SessionId, link_id: LinkId) {
+        let from = self.address();
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(link) = self.links.get_mut(link_id).filter(|link| link.routes.len() < self.limits.routes) else {
+            return;
+        };
+        let Some(path) = entry.free_path() else { return };
+        let ours = link.routes.insert(Target::Asked(id, path));
+        entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
+        let to = entry.peer;
+        self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
+    }
+
+    /// A route that we asked for, or that we pass on, is open.
+    pub(in crate::hub) fn on_opened(&mut self, cx: &mut Cx<'_>, link: LinkId, route: u32, yours: u32, from: Address) {
+        match self.links.get(link).and_then(|link| link.routes.get(route)) {
+            Some(Target::Asked(session, path)) => self.route_opened(cx, link, (route, yours), session, path, from),
+            Some(Target::Forward(back)) => self.forward_opened(link, back, yours, from),
+            Some(_) => {}
+            None => self.push(link, &Frame::CloseRoute { route: yours, reason: Unreachable::Closed }),
+        }
+    }
+
+    pub(in crate::hub) fn route_opened(
+        &mut self,
+        cx: &mut Cx<'_>,
+        link_id: LinkId,
+        (ours, theirs): (u32, u32),
+        id: SessionId,
+        path_id: PathId,
+        from: Address,
+    ) {
+        if let Some(link) = self.links.get_mut(link_id) {
+            link.routes.set(ours, Target::Path(id, path_id));
+        }
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(path) = entry.paths.iter_mut().find(|path| path.id == path_id) else { return };
+        path.theirs = Some(theirs);
+        if let Progress::Wanted { channels, .. } = &mut entry.progress {
+            // What the way says of the instance is proved by the handshake.
+            entry.peer.instance = from.instance;
+            let channels = std::mem::take(channels);
+            let opening =
+                Opening::open(cx.now, &self.limits, &self.identity, entry.peer, channels, entry.purpose, cx.rng);
+            entry.progress = Progress::Opening(Box::new(opening));
+            self.list_path(id, path_id);
+        } else {
+            let info = self.path_info(link_id, id);
+            if let Some(session) = self.sessions.live_mut(id) {
+                session.attach(cx.now, path_id, info);
+            }
+        }
+        self.after_session(cx.now, id);
+    }
+
+    pub(in crate::hub) fn path_info(&self, link: LinkId, id: SessionId) -> PathInfo {
+        let neighbour = self.links.get(link).and_then(|link| link.address());
+        let direct = neighbour.is_some() && neighbour == self.sessions.get(id).map(|entry| entry.peer);
+        PathInfo { direct, lossy: !direct, private: direct }
+    }
+
+    pub(in crate::hub) fn close_route(&mut self, now: Instant, link: LinkId, route: u32, reason: Unreachable) {
+        let Some(target) = self.links.get_mut(link).and_then(|link| link.routes.remove(route)) else { return };
+        match target {
+            Target::Asked(session, path) | Target::Path(session, path) => {
+                self.path_lost(now, session, path, reason);
+                self.seek_if_wanted(session);
+            }
+            Target::Forward(forward) | Target::Opening(forward) => self.end_forward(forward, reason),
+            Target::Fresh { .. } => {}
+        }
+    }
+
+    pub(in crate::hub) fn seek_if_wanted(&mut self, id: SessionId) {
+        if matches!(self.sessions.get(id), Some(Entry { progress: Progress::Wanted { .. }, .. })) {
+            self.seek_path(id);
+        }
+    }
+
+    /// A route of a session is gone; its number is already taken back.
+    pub(in crate::hub) fn path_lost(&mut self, now: Instant, id: SessionId, path: PathId, reason: Unreachable) {
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(at) = entry.paths.iter().position(|known| known.id == path) else { return };
+        let lost = entry.paths.remove(at);
+        match &mut entry.progress {
+            Progress::Wanted { tried, last, .. } => {
+                tried.push(lost.link);
+                *last = Some(reason);
+                if tried.len() >= self.links.len() {
+                    return self.end_session(id, reason.into());
+                }
+            }
+            Progress::Opening(_) => return self.end_session(id, reason.into()),
+            Progress::Live(session) => {
+                session.remove_path(now, path);
+                if entry.paths.is_empty() {
+                    entry.retry_soon(now);
+                }
+            }
+        }
+        self.after_session(now, id);
+    }
+
+    /// We end a route of a session, and tell the other side.
+    pub(in crate::hub) fn drop_path(&mut self, now: Instant, id: SessionId, path: PathId, reason: Unreachable) {
+        let Some(entry) = self.sessions.get(id) else { return };
+        let Some(known) = entry.paths.iter().find(|known| known.id == path) else { return };
+        let (link, ours, theirs) = (known.link, known.ours, known.theirs);
+        self.free_route(link, ours, theirs, reason);
+        self.path_lost(now, id, path, reason);
+    }
+
+    pub(in crate::hub) fn free_route(&mut self, link_id: LinkId, ours: u32, theirs: Option<u32>, reason: Unreachable) {
+        if let Some(link) = self.links.get_mut(link_id) {
+            link.routes.remove(ours);
+        }
+        if let Some(route) = theirs {
+            self.push(link_id, &Frame::CloseRoute { route, reason });
+        }
+    }
+
+    pub(in crate::hub) fn attached(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        (ours, theirs): (u32, u32),
+        from: Address,
+        key: SessionKey,
+        packet: &mut [u8],
+    ) -> bool {
+        let Some(&id) = self.sessions.by_key.get(&key) else {
+            // What is still to be opened may be the very session that the other side knows already.
+            if self.sessions.is_opening_with(from) {
+                return false;
+            }
+            self.push(link, &Frame::Data { route: theirs, packet: &unknown(&self.identity, &key) });
+            return true;
+        };
+        let info = self.path_info(link, id);
+        let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
+        if entry.path_on(link).is_some() {
+            return false;
+        }
+        let Progress::Live(session) = &mut entry.progress else { return false };
+        let Ok(path) = session.open_attach(now, info, packet) else { return false };
+        entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
+        if let Some(link) = self.links.get_mut(link) {
+            link.routes.set(ours, Target::Path(id, path));
+        }
+        self.after_session(now, id);
+        true
+    }
+
+    pub(in crate::hub) fn list_path(&mut self, id: SessionId, path: PathId) {
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(path) = entry.paths.iter_mut().find(|known| known.id == path) else { return };
+        if path.theirs.is_none() || std::mem::replace(&mut path.listed, true) {
+            return;
+        }
+        let link_id = path.link;
+        if let Some(link) = self.links.get_mut(link_id) {
+            link.queue.push_back(id);
+        }
+        self.wake(link_id);
+    }
+
+    /// Routes that were opened to us and never used are taken back.
+    pub(in crate::hub) fn expire_routes(&mut self, now: Instant) {
+        while let Some((_, link_id, route)) = self.sessions.expected.pop_front_if(|(until, ..)| *until <= now) {
+            let Some(link) = self.links.get(link_id) else { continue };
+            if let Some(Target::Fresh { theirs, .. }) = link.routes.get(route) {
+                self.free_route(link_id, route, Some(theirs), Unreachable::TimedOut);
+            }
+        }
+    }
+
+    /// When the next such route expires.
+    pub(in crate::hub) fn routes_deadline(&self) -> Option<Deadline> {
+        self.sessions.expected.front().map(|(until, ..)| Deadline::new(*until, "first packet of a route"))
+    }
+}
