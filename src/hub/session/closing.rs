@@ -54,8 +54,7 @@ impl Session {
         self.phase = Phase::Draining(Box::new(Goodbye { code, text, due: false, times: 0, heard: false }));
         self.progress = now;
         self.timers.set(SessionTimer::Close, now + self.config.resume);
-        self.check_drained(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     /// Ends the session at once, without a word to the peer; [`SessionEvent::Closed`] follows.

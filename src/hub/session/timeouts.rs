@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Session;
 use super::event::{CloseReason, PathId};
 use super::path::{ACK_DELAY, Flight};
 use super::timers::{PathTimer, SessionTimer};
+use super::{Lane, Session};
 use crate::machine::time::Instant;
 
 /// Traffic must have ceased for so long until buffers are given back.
@@ -25,9 +25,14 @@ impl Session {
                 self.on_path_timer(now, index, timer);
             }
         }
+        self.settle(now);
+    }
+
+    /// What follows from whatever has happened: timers, and paths that have something to send.
+    pub(super) fn settle(&mut self, now: Instant) {
         self.check_drained(now);
+        self.arm_lifetime(now);
         self.arm_repeat(now);
-        self.arm_lifetime();
         self.wake_all();
     }
 
@@ -102,8 +107,12 @@ impl Session {
     }
 
     /// Waits for the oldest waiting run that may become too old.
-    pub(super) fn arm_lifetime(&mut self) {
-        match self.lanes.iter().filter_map(|lane| lane.outgoing.expiry()).min() {
+    fn arm_lifetime(&mut self, now: Instant) {
+        let expiry = |lanes: &[Lane]| lanes.iter().filter_map(|lane| lane.outgoing.expiry()).min();
+        if expiry(&self.lanes).is_some_and(|expiry| expiry <= now) {
+            self.expire(now);
+        }
+        match expiry(&self.lanes) {
             Some(expiry) => self.timers.set(SessionTimer::Lifetime, expiry),
             None => self.timers.stop(SessionTimer::Lifetime),
         }
