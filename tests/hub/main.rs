@@ -1,4 +1,5 @@
 //! Endpoints that meet through relays, in worlds.
 
 mod party;
+mod rooms;
 mod sessions;
