@@ -1,4 +1,8 @@
 //! Endpoints that meet through relays, in worlds.
 
+mod cut_points;
+mod ledger;
 mod party;
+mod property;
 mod sessions;
+mod slow_consumer;
