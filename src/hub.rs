@@ -3,10 +3,10 @@
 //! A hub is a machine like any other. It owns transports, and lends itself to them as the layer above; what it knows
 //! beside them is in `core`. Seen from below:
 //!
-//! - *Links* ([`links`]). Each side of a link proves its key before anything else passes
+//! - *Links* (`links`). Each side of a link proves its key before anything else passes
 //!   ([`Proof`](crate::link::noise::Proof)); then the two are neighbours and exchange
 //!   [frames](crate::wire::frame).
-//! - *Routes* (`routes`, [`relay`]). A route leads over one link, or through relays over several, to another
+//! - *Routes* (`routes`, `relay`). A route leads over one link, or through relays over several, to another
 //!   endpoint; a number of 32 bits stands for it on each link.
 //! - *Sessions* ([`session`], [`opening`], `sessions`). What two endpoints share: channels, over any number of routes,
 //!   sealed end to end wherever a route is not private by itself. A relay reads nothing.
@@ -29,6 +29,7 @@ mod packets;
 pub mod policy;
 mod presence;
 mod relay;
+pub mod rooms;
 mod routes;
 pub mod session;
 mod sessions;
@@ -43,6 +44,7 @@ use core::Core;
 pub use event::{Closed, Event, News};
 use opening::{Decision, Purpose};
 pub use policy::{Policy, Quotas};
+pub use rooms::{BroadcastError, JoinError, Member, RoomEvent};
 pub use session::event::{PathPolicy, PathReport, SendError};
 pub use statistics::Statistics;
 use transports::Slot;
@@ -61,6 +63,7 @@ use crate::wire::identity::{Address, EndpointId};
 
 id!(TransportId, "transport", "A transport of a hub.");
 id!(SessionId, "session", "A session of a hub.");
+id!(RoomId, "room", "A room that a hub is in, or wants to be in.");
 
 /// What a hub is made from, beside its identity.
 #[derive(Debug, Clone, Default)]
@@ -220,6 +223,35 @@ impl Hub {
     /// The neighbours, each with its link.
     pub fn neighbours(&self) -> impl Iterator<Item = (LinkId, Address)> {
         self.core.links.iter().filter_map(|(id, link)| Some((id, link.neighbour()?.address)))
+    }
+
+    /// Wants to be in the room of that name, under a display name, at the relay of the highest priority; with a
+    /// secret, only with those who know it too. [`Event::Room`] tells what comes of it. A room that we are in already
+    /// is the same room.
+    ///
+    /// # Errors
+    /// A display name that is none.
+    pub fn join(&mut self, cx: &mut Cx<'_>, room: &str, name: &str, secret: Option<&str>) -> Result<RoomId, JoinError> {
+        self.core.join(cx, room, name, secret)
+    }
+
+    /// Leaves a room; its id is dead.
+    pub fn leave(&mut self, cx: &mut Cx<'_>, room: RoomId) {
+        self.core.leave_room(cx.now, room);
+    }
+
+    /// Says something to all others in a room: sealed for them and signed by us. It is passed on once, so whoever the
+    /// relay can't reach at that moment misses it, and is told how many it has missed.
+    ///
+    /// # Errors
+    /// Why it was not sent.
+    pub fn broadcast(&mut self, cx: &mut Cx<'_>, room: RoomId, bytes: &[u8]) -> Result<(), BroadcastError> {
+        self.core.broadcast(cx.now, room, bytes)
+    }
+
+    /// The others in a room, as far as they are known.
+    pub fn members(&self, room: RoomId) -> impl Iterator<Item = Member> {
+        self.core.rooms.members(room)
     }
 
     /// Asks to be told when an endpoint comes to the relay, and when it goes; [`Event::Presence`] follows at once and

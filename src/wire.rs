@@ -4,6 +4,8 @@ pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod room;
 pub mod session;
+pub mod signal;
 #[cfg(feature = "ws")]
 pub mod websocket;

@@ -13,6 +13,8 @@ mod cuts;
 mod http;
 mod memory;
 mod messages;
+mod opening;
+mod proof;
 mod script;
 mod stream;
 mod strings;
@@ -23,6 +25,8 @@ mod world;
 
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use messages::{framed, websocket_client, websocket_server};
+pub use opening::session_opening;
+pub use proof::link_proof;
 pub use stream::stream;
 pub use strings::connection_string;
 pub use tls::{tls_client, tls_records, tls_server};
@@ -39,6 +43,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("http_connect", http_connect),
     ("http_request", http_request),
     ("length", length),
+    ("link_proof", link_proof),
+    ("session_opening", session_opening),
     ("stream", stream),
     ("tls_client", tls_client),
     ("tls_records", tls_records),

@@ -56,7 +56,10 @@ impl Core {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
+        let rooms = self.rooms.statistics();
         Statistics {
+            rooms: rooms.rooms,
+            members: rooms.members,
             links: self.links.iter().filter(|(_, link)| link.neighbour().is_some()).count() as u64,
             sessions: self.sessions.len() as u64,
             ..self.statistics.clone()
@@ -71,10 +74,16 @@ impl Core {
             self.on_session_timeout(cx, session);
         }
         self.expire_routes(cx.now);
+        self.on_rooms_timeout(cx.now);
     }
 
     pub(super) fn deadline(&mut self) -> Option<Deadline> {
-        let deadlines = [self.link_deadlines.earliest(), self.sessions.deadlines.earliest(), self.routes_deadline()];
+        let deadlines = [
+            self.link_deadlines.earliest(),
+            self.sessions.deadlines.earliest(),
+            self.routes_deadline(),
+            self.rooms.deadline(),
+        ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 }

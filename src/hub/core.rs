@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{Event, LinkEnd, Misbehaved};
+use super::memberships::Rooms;
 use super::neighbour::{Link, State, Supplied};
 use super::policy::{Accounts, Policy};
 use super::presence::Watchers;
@@ -38,6 +39,7 @@ pub(super) struct Core {
     pub(super) accounts: Accounts,
     pub(super) watchers: Watchers,
     pub(super) sessions: Sessions,
+    pub(super) rooms: Rooms,
     pub(super) priorities: Table<TransportId, Option<u8>>,
     pub(super) link_deadlines: DeadlineHeap<LinkId>,
     pub(super) statistics: Statistics,
@@ -45,6 +47,8 @@ pub(super) struct Core {
     pub(super) commands: VecDeque<(TransportId, TransportCommand)>,
     /// Transports whose first link has been proved since this was last looked at.
     pub(super) proved: Vec<TransportId>,
+    /// Links to neighbours that have gone; what is about rooms follows once all else does.
+    pub(super) gone: Vec<LinkId>,
     events: VecDeque<Event>,
     told: bool,
     inbox: VecDeque<(LinkId, Vec<u8>)>,
@@ -56,6 +60,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(identity: Identity, config: Config) -> Self {
         Self {
+            rooms: Rooms::new(&config.limits, config.quotas.rooms),
             accounts: Accounts::new(config.quotas),
             sessions: Sessions::new(),
             limits: config.limits,
@@ -70,6 +75,7 @@ impl Core {
             statistics: Statistics::default(),
             commands: VecDeque::new(),
             proved: Vec::new(),
+            gone: Vec::new(),
             events: VecDeque::new(),
             told: false,
             inbox: VecDeque::new(),
@@ -109,6 +115,9 @@ impl Core {
             let Some((link, message)) = self.inbox.pop_front() else { break };
             self.inbox_bytes -= cost(&message);
             self.on_message(cx, link, message);
+        }
+        for link in std::mem::take(&mut self.gone) {
+            self.rooms_link_down(cx.now, link);
         }
         if self.inbox.is_empty() {
             self.inbox = VecDeque::new();
@@ -176,7 +185,7 @@ impl Core {
             Frame::Watch(who) => self.on_watch(id, who),
             Frame::Unwatch(who) => self.watchers.remove(who, id),
             Frame::Presence(address) => self.on_presence(address),
-            Frame::Room(_) => {}
+            Frame::Room(message) => self.on_room_frame(cx.now, id, message),
             Frame::Hello { .. } => self.misbehaved(cx.now, id, Misbehaved::Hello),
         }
     }

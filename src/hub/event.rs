@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::channel::{Channel, ChannelId};
+use super::rooms::RoomEvent;
 use super::session::event::{CloseReason, PathReport};
-use super::{SessionId, TransportId};
+use super::{RoomId, SessionId, TransportId};
 use crate::link::noise::ProofError;
 use crate::machine::ids::LinkId;
 use crate::transport::DownReason;
@@ -132,6 +133,13 @@ pub enum Event {
         id: EndpointId,
         /// Its newest process; none: it is away.
         instance: Option<Instance>,
+    },
+    /// Something of a room that we are in, or wanted to be in.
+    Room {
+        /// The room; dead after [`RoomEvent::Closed`].
+        room: RoomId,
+        /// What.
+        event: RoomEvent,
     },
     /// The answer to [`Hub::ping`](super::Hub::ping).
     Pong {

@@ -90,6 +90,7 @@ impl Core {
         self.presence_changed(neighbour.id);
         if relays {
             self.watch_again(id);
+            self.rooms_relay_up(cx.now);
         }
         self.paths_by_link(id);
     }
@@ -108,6 +109,7 @@ impl Core {
         let Some(address) = address.filter(|_| counted) else { return };
         self.accounts.remove_link(address.id);
         self.unlist(address.id, id);
+        self.gone.push(id);
         self.presence_changed(address.id);
     }
 

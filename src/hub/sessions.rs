@@ -122,6 +122,11 @@ impl Sessions {
         Some(ChannelId::declared(at))
     }
 
+    fn is_opening_with(&self, peer: Address) -> bool {
+        let opening = |entry: &Entry| entry.peer == peer && matches!(entry.progress, Progress::Opening(_));
+        self.table.iter().any(|(_, entry)| opening(entry))
+    }
+
     fn opening_mut(&mut self, id: SessionId) -> Option<&mut Opening> {
         match &mut self.table.get_mut(id)?.progress {
             Progress::Opening(opening) => Some(opening),

@@ -28,6 +28,7 @@ mod proof;
 mod resolver;
 mod seal;
 
+pub use aead::{open_once, seal_once};
 pub use certificate::CertificateError;
 pub use handshake::{Handshake, HandshakeError, Keys, Protocol, Role};
 pub use identity::{Identity, SecretKey, verify};

@@ -70,6 +70,27 @@ pub struct Limits {
     pub suspicion: Duration,
     /// Silence of a path that owes an answer, after which it is closed.
     pub path_silence: Duration,
+    /// Rooms that a relay keeps; more are refused.
+    pub rooms: usize,
+    /// Members of one room; a relay refuses more, and a member leaves a room whose list is longer.
+    pub room_members: usize,
+    /// Largest broadcast to a room, in bytes before sealing; a larger one is an error at its sender and dropped by
+    /// everybody else.
+    pub room_broadcast: usize,
+    /// Joins and leaves that a relay takes on one link in ten seconds; more are refused.
+    pub room_joins: u32,
+    /// How long a member whose link to the relay is down may take to come back.
+    pub room_grace: Duration,
+    /// Silence after which a relay takes a member for gone.
+    pub room_expiry: Duration,
+    /// Between two signs of life that a member gives the relay.
+    pub room_refresh: Duration,
+    /// Broadcasts of a room that wait for their sender's key, an eighth of them for any one sender; more are dropped.
+    pub room_waiting: usize,
+    /// Bytes of those broadcasts; more are dropped.
+    pub room_waiting_bytes: usize,
+    /// How long a broadcast waits for its sender's key, and a key for its sender to be listed.
+    pub room_key_time: Duration,
 }
 
 impl Default for Limits {
@@ -105,6 +126,16 @@ impl Default for Limits {
             resume_time: Duration::from_secs(60),
             suspicion: Duration::from_millis(250),
             path_silence: Duration::from_secs(5),
+            rooms: 10_000,
+            room_members: 1_000,
+            room_broadcast: 16 * 1024,
+            room_joins: 128,
+            room_grace: Duration::from_secs(10),
+            room_expiry: Duration::from_secs(90),
+            room_refresh: Duration::from_secs(30),
+            room_waiting: 256,
+            room_waiting_bytes: 256 * 1024,
+            room_key_time: Duration::from_secs(10),
         }
     }
 }

@@ -143,6 +143,15 @@ pub fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The front of a text that has at most so many bytes.
+pub fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// How many bytes a variable-length number takes.
 pub const fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
@@ -164,6 +173,11 @@ mod tests {
                 assert!(cursor.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!([cut("aé", 3), cut("aé", 2), cut("aé", 9)], ["aé", "a", "aé"]);
     }
 
     #[test]

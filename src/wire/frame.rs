@@ -18,7 +18,7 @@
 //! the channel number of TURN is (RFC 8656, section 12), so that no packet carries addresses. `Open` names the route
 //! on which its sender wants data; `Opened` repeats that and names the one on which it wants data itself.
 
-use super::cursor::{Cursor, Malformed};
+use super::cursor::{Cursor, Malformed, cut};
 use super::identity::{Address, EndpointId};
 
 /// One frame; what it lends lies in the message that it was read from.
@@ -266,7 +266,7 @@ impl<'a> Frame<'a> {
             Self::Pong(nonce) => tagged(out, 6, &nonce.to_be_bytes()),
             Self::Goodbye { reason, text } => {
                 out.extend_from_slice(&[7, reason as u8]);
-                out.extend_from_slice(&text.as_bytes()[..text.floor_char_boundary(MAX_TEXT)]);
+                out.extend_from_slice(cut(text, MAX_TEXT).as_bytes());
             }
             Self::Watch(id) => tagged(out, 8, &id.0),
             Self::Unwatch(id) => tagged(out, 9, &id.0),

@@ -4,5 +4,6 @@ mod cut_points;
 mod ledger;
 mod party;
 mod property;
+mod rooms;
 mod sessions;
 mod slow_consumer;

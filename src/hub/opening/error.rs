@@ -13,7 +13,7 @@ pub enum OpeningError {
     /// The other side would be this very process.
     #[error("a session with oneself")]
     Myself,
-    /// Larger than [`Limits::packet`].
+    /// Larger than [`Limits::packet`](crate::machine::limits::Limits::packet).
     #[error("a packet of a session's handshake is too large")]
     TooLarge,
     /// Not a packet of a handshake, or one without a known step.

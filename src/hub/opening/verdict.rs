@@ -2,7 +2,7 @@
 
 use super::{Decision, KIND, OpeningError, check_end, packet};
 use crate::link::noise::{OpenError, Opener, Sealer};
-use crate::wire::cursor::{Cursor, put_prefixed};
+use crate::wire::cursor::{Cursor, cut, put_prefixed};
 
 /// Most bytes of a refusal's text.
 pub const MAX_TEXT: usize = 256;
@@ -40,7 +40,7 @@ impl<'a> Verdict<'a> {
             Self::Pending => vec![PENDING],
             Self::Refused { code, text } => {
                 let mut out = vec![REFUSED, code];
-                put_prefixed(&mut out, cut(text).as_bytes());
+                put_prefixed(&mut out, cut(text, MAX_TEXT).as_bytes());
                 out
             }
         }
@@ -68,13 +68,4 @@ pub(super) fn unseal(opener: &mut Opener, body: &[u8]) -> Result<Vec<u8>, OpenEr
     let len = opener.open(u64::from_be_bytes(*counter), &[KIND, 4], &mut sealed)?;
     sealed.truncate(len);
     Ok(sealed)
-}
-
-/// The front of a text that fits a verdict.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

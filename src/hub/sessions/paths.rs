@@ -197,6 +197,10 @@ impl Core {
         packet: &mut [u8],
     ) -> bool {
         let Some(&id) = self.sessions.by_key.get(&key) else {
+            // What is still to be opened may be the very session that the other side knows already.
+            if self.sessions.is_opening_with(from) {
+                return false;
+            }
             self.push(link, &Frame::Data { route: theirs, packet: &unknown(&self.identity, &key) });
             return true;
         };

@@ -1,0 +1,407 @@
+//! One path of a session: what is in the air on it, whether it answers, and how long that takes.
+//!
+//! *Loss* is detected only where a path may lose: a run is lost when three packets sent after it have been
+//! acknowledged, or one, and 9/8 of a round trip has passed (RFC 9002, section 6.1); what is answered by nothing at
+//! all is probed.
+//!
+//! *Suspicion* asks for progress: while runs are in the air, some must be acknowledged every so often, whichever. The
+//! age of the oldest would accuse a slow path with a full queue. A suspect path is pinged and trusted again when it
+//! answers, for an answer needs both directions.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::event::{Misbehaved, PathId, PathInfo, PathReport};
+use super::outgoing::Landed;
+use super::rtt::Rtt;
+use super::timers::{PATH_TIMERS, PathTimer};
+use super::window::Window;
+use crate::machine::time::Instant;
+use crate::machine::timers::TimerTable;
+
+/// Packets that must overtake one until it is lost (RFC 9002, section 6.1.1).
+const OVERTAKEN: u64 = 3;
+/// What a peer may take until it acknowledges.
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(20);
+const SHORTEST_PING: Duration = Duration::from_millis(250);
+const LONGEST_PING: Duration = Duration::from_secs(1);
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Pings of the peer that wait to be answered; of more only the latest are.
+const MOST_PONGS: usize = 4;
+
+/// One path.
+#[derive(Debug)]
+pub(super) struct Path {
+    pub(super) id: PathId,
+    pub(super) info: PathInfo,
+    pub(super) state: State,
+    /// The far end may not know yet that this is a path of the session.
+    pub(super) attaching: bool,
+    /// Supply has said that there is nothing, and nobody was told otherwise.
+    pub(super) idle: bool,
+    /// The peer is to be told that we suspect it.
+    pub(super) tell_suspect: bool,
+    /// One packet may go beyond the window.
+    pub(super) probing: bool,
+    pub(super) rtt: Rtt,
+    window: Window,
+    /// In the order of their packets; only on lossy paths. Some may have landed.
+    flights: VecDeque<Flight>,
+    runs: usize,
+    bytes: usize,
+    /// The number of the next packet with runs.
+    packet: u64,
+    /// The highest acknowledged.
+    largest: Option<u64>,
+    progress: Instant,
+    sent: Instant,
+    heard: Instant,
+    probes: u32,
+    ping: Option<Ping>,
+    next_ping: u64,
+    wants_ping: bool,
+    pinged: Option<Instant>,
+    pongs: VecDeque<u64>,
+    pub(super) timers: TimerTable<PATH_TIMERS>,
+}
+
+/// What a path is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It has not answered yet.
+    Probing,
+    /// It answers.
+    Usable,
+    /// It did, but seems not to do so any more.
+    Suspect,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flight {
+    pub(super) packet: u64,
+    pub(super) channel: u16,
+    pub(super) number: u64,
+}
+
+/// Pings without an answer.
+#[derive(Debug, Clone, Copy)]
+struct Ping {
+    first: u64,
+    asked: Instant,
+    last: u64,
+    repeated: Instant,
+    times: u32,
+}
+
+/// What a ping's answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// What the path was until now.
+    pub(super) was: State,
+    /// When it was asked; what was sent before and arrived is acknowledged by now.
+    pub(super) asked: Instant,
+    /// Whether this is the first time that its round trip is known.
+    pub(super) first: bool,
+}
+
+impl Path {
+    pub(super) fn new(now: Instant, id: PathId, info: PathInfo) -> Self {
+        Self {
+            id,
+            info,
+            state: State::Probing,
+            attaching: false,
+            idle: true,
+            tell_suspect: false,
+            probing: false,
+            rtt: Rtt::default(),
+            window: Window::new(now),
+            flights: VecDeque::new(),
+            runs: 0,
+            bytes: 0,
+            packet: 0,
+            largest: None,
+            progress: now,
+            sent: now,
+            heard: now,
+            probes: 0,
+            ping: None,
+            next_ping: 0,
+            wants_ping: true,
+            pinged: None,
+            pongs: VecDeque::new(),
+            timers: TimerTable::default(),
+        }
+    }
+
+    pub(super) fn report(&self) -> PathReport {
+        PathReport { path: self.id, direct: self.info.direct, rtt: self.rtt.least() }
+    }
+
+    /// Whether more runs may be sent on it.
+    pub(super) fn has_window(&self) -> bool {
+        self.info.direct || self.probing || self.bytes < self.window.size()
+    }
+
+    /// Runs in the air.
+    pub(super) const fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// The number of the packet that is being made.
+    pub(super) const fn packet(&self) -> u64 {
+        self.packet
+    }
+
+    /// A run was put into the packet.
+    pub(super) fn send(&mut self, now: Instant, suspicion: Duration, channel: u16, number: u64, bytes: usize) {
+        if self.runs == 0 {
+            self.progress = now;
+            self.probes = 0;
+            self.window.restart(now);
+            self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
+        }
+        self.runs += 1;
+        self.bytes += bytes;
+        self.sent = now;
+        if self.info.lossy {
+            self.flights.push_back(Flight { packet: self.packet, channel, number });
+            if !self.timers.runs(PathTimer::Probe) {
+                self.timers.set(PathTimer::Probe, now + self.probe_time());
+            }
+        }
+    }
+
+    /// The packet is complete, with runs in it.
+    pub(super) const fn complete(&mut self) {
+        self.packet += 1;
+        self.probing = false;
+    }
+
+    /// A run has left the air without an acknowledgement.
+    pub(super) fn forget(&mut self, landed: &Landed) {
+        self.runs -= 1;
+        self.bytes -= landed.bytes;
+        if self.runs == 0 {
+            self.flights.clear();
+        }
+    }
+
+    /// Nothing is in the air any more.
+    pub(super) fn land_all(&mut self) {
+        self.flights.clear();
+        self.runs = 0;
+        self.bytes = 0;
+    }
+
+    /// A run in the air was acknowledged. What was sent more than once may have been acknowledged for an earlier
+    /// time, so it says nothing of round trips, and of order only if the answer could have come as fast.
+    pub(super) fn acknowledged(&mut self, now: Instant, landed: &Landed) {
+        self.forget(landed);
+        self.progress = now;
+        self.probes = 0;
+        let time = now.since(landed.sent);
+        let is_newest = self.largest.is_none_or(|largest| landed.packet > largest);
+        if is_newest && (landed.times == 1 || self.rtt.least().is_some_and(|least| time >= least)) {
+            self.largest = Some(landed.packet);
+        }
+        if is_newest && landed.times == 1 {
+            self.rtt.acknowledged(time);
+        }
+        if !self.info.direct {
+            let rtt = self.rtt.least().unwrap_or_else(|| self.rtt.smoothed());
+            self.window.acknowledged(now, landed.bytes, rtt);
+        }
+    }
+
+    /// The oldest flight, if it is lost by now; `flies` says since when one that has not landed is in the air. Sets the
+    /// timer for the first that is not.
+    pub(super) fn next_lost(&mut self, now: Instant, flies: impl Fn(&Flight) -> Option<Instant>) -> Option<Flight> {
+        self.timers.stop(PathTimer::Loss);
+        while let Some(flight) = self.flights.front().copied() {
+            let Some(sent) = flies(&flight) else {
+                self.flights.pop_front();
+                continue;
+            };
+            let overtaken = self.largest?.checked_sub(flight.packet).filter(|by| *by > 0)?;
+            let due = sent + self.rtt.smoothed() * 9 / 8;
+            if overtaken < OVERTAKEN && due > now {
+                self.timers.set(PathTimer::Loss, due);
+                return None;
+            }
+            self.flights.pop_front();
+            return Some(flight);
+        }
+        None
+    }
+
+    /// The oldest flight, whether lost or not.
+    pub(super) fn oldest(&mut self, flies: impl Fn(&Flight) -> Option<Instant>) -> Option<Flight> {
+        while let Some(flight) = self.flights.pop_front() {
+            if flies(&flight).is_some() {
+                return Some(flight);
+            }
+        }
+        None
+    }
+
+    /// Forgets flights that have landed if they are most.
+    pub(super) fn compact(&mut self, flies: impl Fn(&Flight) -> Option<Instant>) {
+        if self.flights.len() > 2 * self.runs + 64 {
+            self.flights.retain(|flight| flies(flight).is_some());
+        }
+    }
+
+    /// Something was lost.
+    pub(super) fn lost(&mut self, now: Instant) {
+        let rtt = self.rtt.smoothed();
+        self.window.lost(now, rtt);
+    }
+
+    /// Whether the time for a probe has come; else the timer is set anew.
+    pub(super) fn should_probe(&mut self, now: Instant) -> bool {
+        if self.runs == 0 {
+            return false;
+        }
+        let due = self.progress.max(self.sent) + self.probe_time();
+        if due > now {
+            self.timers.set(PathTimer::Probe, due);
+            return false;
+        }
+        self.probes += 1;
+        self.timers.set(PathTimer::Probe, now + self.probe_time());
+        true
+    }
+
+    /// Whether there was no progress for too long; else the timer is set anew.
+    pub(super) fn should_suspect(&mut self, now: Instant, suspicion: Duration) -> bool {
+        if self.runs == 0 {
+            return false;
+        }
+        let due = self.progress + self.patience(suspicion);
+        if due > now {
+            self.timers.set(PathTimer::Suspect, due);
+        }
+        due <= now && self.state == State::Usable
+    }
+
+    /// Trusts it no more; it is asked whether it lives.
+    pub(super) fn suspect(&mut self) {
+        self.state = State::Suspect;
+        self.ping = None;
+        self.wants_ping = true;
+    }
+
+    /// A probe time-out of this path.
+    pub(super) fn probe_time(&self) -> Duration {
+        (self.rtt.smoothed() * 3 / 2 + ACK_DELAY) * (1 << self.probes.min(6))
+    }
+
+    fn patience(&self, suspicion: Duration) -> Duration {
+        suspicion.max(self.rtt.smoothed() * 3)
+    }
+}
+
+/// Pings.
+impl Path {
+    /// Something authentic came on it.
+    pub(super) const fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.attaching = false;
+    }
+
+    /// Asks for a ping unless one is unanswered, or the last is too recent.
+    pub(super) fn ping_if_old(&mut self, now: Instant) {
+        let recent = self.pinged.is_some_and(|at| now.since(at) < PING_EVERY);
+        self.wants_ping |= self.ping.is_none() && !recent;
+    }
+
+    /// Whether a ping or an answer waits to be sent.
+    pub(super) fn wants_to_talk(&self) -> bool {
+        self.wants_ping || !self.pongs.is_empty()
+    }
+
+    /// The ping to be sent, if one is wanted.
+    pub(super) fn take_ping(&mut self, now: Instant, silence: Duration) -> Option<u64> {
+        if !std::mem::take(&mut self.wants_ping) {
+            return None;
+        }
+        let id = self.next_ping;
+        self.next_ping += 1;
+        self.pinged = Some(now);
+        let Ping { first, asked, times, .. } =
+            self.ping.unwrap_or(Ping { first: id, asked: now, last: id, repeated: now, times: 0 });
+        self.ping = Some(Ping { first, asked, last: id, repeated: now, times: times + 1 });
+        if times == 0 {
+            self.timers.set(PathTimer::Silence, now + silence);
+        }
+        let wait = (self.rtt.smoothed() * 2).max(SHORTEST_PING).min(LONGEST_PING) * (1 << times.min(2));
+        self.timers.set(PathTimer::Ping, now + wait.min(LONGEST_PING));
+        Some(id)
+    }
+
+    /// Asks again.
+    pub(super) fn repeat_ping(&mut self) {
+        self.wants_ping = self.ping.is_some();
+    }
+
+    /// Whether it owes an answer and was silent for too long; else the timer is set anew.
+    pub(super) fn is_silent(&mut self, now: Instant, silence: Duration) -> bool {
+        let Some(ping) = self.ping else { return false };
+        let due = self.heard.max(ping.asked) + silence;
+        if due > now {
+            self.timers.set(PathTimer::Silence, due);
+        }
+        due <= now
+    }
+
+    /// The peer asks.
+    pub(super) fn asked(&mut self, id: u64) {
+        if self.pongs.len() == MOST_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(id);
+    }
+
+    /// An answer to be sent.
+    pub(super) fn take_pong(&mut self) -> Option<u64> {
+        self.pongs.pop_front()
+    }
+
+    /// The peer answers.
+    pub(super) fn answered(&mut self, now: Instant, id: u64) -> Result<Option<Answer>, Misbehaved> {
+        if id >= self.next_ping {
+            return Err(Misbehaved::PongWithoutPing);
+        }
+        let Some(ping) = self.ping.filter(|ping| (ping.first..=ping.last).contains(&id)) else { return Ok(None) };
+        let first = self.rtt.least().is_none();
+        if id == ping.last {
+            self.rtt.answered(now, now.since(ping.repeated));
+        }
+        let was = std::mem::replace(&mut self.state, State::Usable);
+        self.ping = None;
+        self.wants_ping = false;
+        self.timers.stop(PathTimer::Ping);
+        self.timers.stop(PathTimer::Silence);
+        Ok(Some(Answer { was, asked: ping.asked, first: first && self.rtt.least().is_some() }))
+    }
+
+    /// The path works again: what is in the air has its full time.
+    pub(super) fn trust(&mut self, now: Instant, suspicion: Duration) {
+        self.tell_suspect = false;
+        self.progress = now;
+        if self.runs > 0 {
+            self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
+        }
+    }
+
+    /// Gives back the memory that a path at rest does not need.
+    pub(super) fn trim(&mut self) {
+        if self.runs == 0 {
+            self.flights = VecDeque::new();
+        }
+        if self.pongs.is_empty() {
+            self.pongs = VecDeque::new();
+        }
+    }
+}

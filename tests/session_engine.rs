@@ -1,0 +1,8 @@
+//! The session engine: what arrives, and when, whatever happens to the paths below.
+
+#[path = "session_engine/net.rs"]
+mod net;
+#[path = "session_engine/property.rs"]
+mod property;
+#[path = "session_engine/stories.rs"]
+mod stories;
