@@ -172,9 +172,11 @@ fn endpoint(key: u64, trouble: Option<&Arc<Mutex<Trouble>>>) -> Endpoint {
     });
     let limits = Limits { session_send: 128 * 1024, session_receive: 128 * 1024, ..Limits::default() };
     let reconnect = Reconnect::After(Duration::from_millis(50));
-    let builder = Endpoint::builder(SecretKey::generate(&mut rng))
-        .registry(registry)
-        .options(Options { limits, reconnect, ..Options::default() });
+    let builder = Endpoint::builder(SecretKey::generate(&mut rng)).registry(registry).options(Options {
+        limits,
+        reconnect,
+        ..Options::default()
+    });
     let builder = match trouble {
         Some(_) => builder.listen("shaky:0.0.0.0:7000").relays_for(Policy::Open, Quotas::default()),
         None => builder.relay("shaky:relay.test:7000"),

@@ -48,11 +48,20 @@ struct Line {
 
 /// What happens later.
 enum Later {
-    Packet { line: usize, to: usize, packet: Vec<u8> },
+    Packet {
+        line: usize,
+        to: usize,
+        packet: Vec<u8>,
+    },
     /// A side hears that its line is gone.
-    Gone { line: usize, at: usize },
+    Gone {
+        line: usize,
+        at: usize,
+    },
     /// A side opens a line.
-    Open { by: usize },
+    Open {
+        by: usize,
+    },
 }
 
 pub(super) struct Wire {
@@ -189,12 +198,16 @@ impl Wire {
         if !self.lines[line].open {
             return;
         }
+        if self.ended[to].is_some() {
+            // What a hub answers to a packet of a session that it does not have.
+            return self.sessions[1 - to].abort(CloseReason::Forgotten);
+        }
         let session = &mut self.sessions[to];
         let result = match self.lines[line].ends[to] {
             Some(path) => session.receive(self.now, path, &mut packet),
-            None => session
-                .open_attach(self.now, RELAYED, &mut packet)
-                .map(|path| self.lines[line].ends[to] = Some(path)),
+            None => {
+                session.open_attach(self.now, RELAYED, &mut packet).map(|path| self.lines[line].ends[to] = Some(path))
+            }
         };
         match result {
             // What is repeated or late; and what has overtaken the first packet of its path.

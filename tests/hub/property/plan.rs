@@ -59,7 +59,12 @@ impl Line {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Pass(Duration),
-    Send { from: End, channel: usize, count: usize, size: usize },
+    Send {
+        from: End,
+        channel: usize,
+        count: usize,
+        size: usize,
+    },
     Cut(Line),
     Heal(Line),
     /// All lines of one end are cut for that long.

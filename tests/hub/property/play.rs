@@ -69,7 +69,8 @@ impl<'a> Play<'a> {
         let ledger = Ledger::new(&plan.channels);
         let mut play = Self { plan, world, relays, nodes, ledger, histogram, closing: false };
         play.set_rates();
-        let hosts: Vec<_> = play.relays.iter().map(|relay| relay.0).chain([play.host(End::A), play.host(End::B)]).collect();
+        let hosts: Vec<_> =
+            play.relays.iter().map(|relay| relay.0).chain([play.host(End::A), play.host(End::B)]).collect();
         for host in hosts {
             play.world.act(host, |endpoint, cx| endpoint.start(cx));
         }
