@@ -23,7 +23,7 @@ use wire::{Cut, Wire};
 /// What each side sends, in bytes.
 const VOLUME: usize = 512 * 1024;
 /// Points between two that a normal run takes.
-const STRIDE: usize = 3;
+const STRIDE: usize = 1;
 /// How many points a run must take.
 const LEAST: usize = 1_500;
 

@@ -53,7 +53,9 @@ pub(super) struct Path {
     packet: u64,
     /// The highest acknowledged.
     largest: Option<u64>,
+    /// What suspicion counts from: the last acknowledgement, or when the path was trusted again.
     progress: Instant,
+    acknowledged: Instant,
     sent: Instant,
     heard: Instant,
     probes: u32,
@@ -122,6 +124,7 @@ impl Path {
             packet: 0,
             largest: None,
             progress: now,
+            acknowledged: now,
             sent: now,
             heard: now,
             probes: 0,
@@ -199,6 +202,7 @@ impl Path {
     pub(super) fn acknowledged(&mut self, now: Instant, landed: &Landed) {
         self.forget(landed);
         self.progress = now;
+        self.acknowledged = now;
         self.probes = 0;
         let time = now.since(landed.sent);
         let is_newest = self.largest.is_none_or(|largest| landed.packet > largest);
@@ -258,12 +262,13 @@ impl Path {
         self.window.lost(now, rtt);
     }
 
-    /// Whether the time for a probe has come; else the timer is set anew.
+    /// Whether the time for a probe has come; else the timer is set anew. An answered ping does not put it off: it says
+    /// nothing of runs.
     pub(super) fn should_probe(&mut self, now: Instant) -> bool {
         if self.runs == 0 {
             return false;
         }
-        let due = self.progress.max(self.sent) + self.probe_time();
+        let due = self.acknowledged.max(self.sent) + self.probe_time();
         if due > now {
             self.timers.set(PathTimer::Probe, due);
             return false;

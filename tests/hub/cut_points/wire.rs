@@ -19,8 +19,8 @@ const DELAY: Duration = Duration::from_millis(10);
 /// What a packet that is overtaken is late by, at most.
 const LATE: u64 = 15;
 /// How fast an application sends on a channel that may lose: what is older than it may be is of no use to anybody.
-const PACE: usize = 2_000;
-const TICK: Duration = Duration::from_millis(2);
+const PACE: usize = 1_000;
+const TICK: Duration = Duration::from_millis(1);
 const BOUND: Duration = Duration::from_secs(60);
 const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
 
@@ -186,7 +186,9 @@ impl Wire {
         }
     }
 
+    /// Who is gone opens nothing: then it is the other who asks.
     fn open(&mut self, by: usize) {
+        let by = if self.ended[by].is_some() { 1 - by } else { by };
         let Some(path) = self.sessions[by].free_path() else { return };
         let mut ends = [None; 2];
         ends[by] = Some(path);
