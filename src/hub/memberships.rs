@@ -109,7 +109,7 @@ impl Core {
     pub(super) fn broadcast(&mut self, now: Instant, id: RoomId, bytes: &[u8]) -> Result<(), BroadcastError> {
         let Some(room) = self.rooms.ours.get_mut(id) else { return Err(BroadcastError::NotJoined) };
         let mut actions = Vec::new();
-        room.membership.broadcast(&self.identity, bytes, &mut |action| actions.push(action))?;
+        room.membership.broadcast(now, &self.identity, bytes, &mut |action| actions.push(action))?;
         self.apply(now, id, actions);
         Ok(())
     }

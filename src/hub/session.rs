@@ -360,6 +360,15 @@ impl Lane {
             acknowledged: 0,
         }
     }
+
+    /// The peer grants so much in all; only of reliable channels, and no more than can be counted.
+    fn grant(&mut self, granted: u64) -> Result<(), Misbehaved> {
+        if !self.reliable || granted > 1 << 62 {
+            return Err(Misbehaved::GrantBeyondSense);
+        }
+        self.outgoing.grant(granted);
+        Ok(())
+    }
 }
 
 impl Config {

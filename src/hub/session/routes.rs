@@ -30,7 +30,7 @@ impl Session {
         self.paths.remove(index);
         self.ready.retain(|ready| *ready != path);
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     /// A free id for a path that this side opens; none if there are as many paths as allowed.
@@ -45,7 +45,7 @@ impl Session {
     pub fn set_policy(&mut self, now: Instant, policy: PathPolicy) {
         self.policy = policy;
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     fn put_path(&mut self, now: Instant, id: PathId, info: PathInfo, attaching: bool) {
@@ -60,7 +60,7 @@ impl Session {
         }
         self.paths.push(path);
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     /// Chooses the path for messages anew.
@@ -186,8 +186,8 @@ impl Session {
         }
     }
 
-    /// A run in the air is lost.
-    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) {
+    /// A run in the air is lost. Whether it goes again.
+    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) -> bool {
         let paths = &mut self.paths;
         let outgoing = &mut self.lanes[usize::from(flight.channel)].outgoing;
         let abandoned = outgoing.lose(now, flight.number, |landed| {
@@ -197,6 +197,7 @@ impl Session {
         });
         self.statistics.lost += 1;
         self.given_up(abandoned);
+        abandoned == 0
     }
 
     /// The path makes no progress.
@@ -205,8 +206,12 @@ impl Session {
         path.suspect();
         path.tell_suspect = tell;
         path.timers.stop(PathTimer::Suspect);
+        let id = path.id;
         self.statistics.suspicions += 1;
         self.choose(now);
+        if self.current.is_some_and(|current| current != id) {
+            self.lose_path(now, id, Instant::from_nanos(u64::MAX));
+        }
     }
 
     /// The peer suspects a path: ours may not arrive there, so it is not preferred until it has answered us.
