@@ -9,7 +9,8 @@ use crate::child::{Ended, Program, new_directory, new_key, run};
 
 #[test]
 fn files_arrive_under_their_names_and_what_is_there_is_left_alone() {
-    let (relay, from, to) = (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("files"), new_directory("files-to"));
+    let (relay, from, to) =
+        (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("files"), new_directory("files-to"));
     fs::write(to.join("empty.txt"), "was here").unwrap();
     let (receiving, id) = receive(&relay.1, &to, &[]);
     let sent = send(&relay.1, &id, &[&from.join("large.bin"), &from.join("empty.txt")]);
@@ -23,7 +24,8 @@ fn files_arrive_under_their_names_and_what_is_there_is_left_alone() {
 
 #[test]
 fn a_transfer_that_broke_goes_on_where_it_broke() {
-    let (relay, from, to) = (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("broken"), new_directory("broken-to"));
+    let (relay, from, to) =
+        (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("broken"), new_directory("broken-to"));
     let file = from.join("large.bin");
     let content = fs::read(&file).unwrap();
     let hash = blake3::hash(&content).to_hex();
@@ -39,7 +41,8 @@ fn a_transfer_that_broke_goes_on_where_it_broke() {
 
 #[test]
 fn what_a_receiver_that_was_killed_has_got_is_not_sent_again() {
-    let (relay, from, to) = (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("killed"), new_directory("killed-to"));
+    let (relay, from, to) =
+        (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("killed"), new_directory("killed-to"));
     let file = from.join("large.bin");
     let (mut receiving, id) = receive(&relay.1, &to, &[]);
     let mut sending = Program::start(&send_args(&relay.1, &id, &new_key(), &[&file]));
@@ -55,7 +58,8 @@ fn what_a_receiver_that_was_killed_has_got_is_not_sent_again() {
 
 #[test]
 fn a_file_that_is_too_large_is_refused_with_4() {
-    let (relay, from, to) = (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("refused"), new_directory("refused-to"));
+    let (relay, from, to) =
+        (Program::relay(&["--listen", "tcp:127.0.0.1:0"]), sources("refused"), new_directory("refused-to"));
     let (receiving, id) = receive(&relay.1, &to, &["--max-size", "1000"]);
     let sent = send(&relay.1, &id, &[&from.join("large.bin")]);
     assert_eq!((sent.code, receiving.ended().code), (Some(4), Some(4)), "{}", sent.stderr);
