@@ -139,7 +139,7 @@ impl Core {
         }
         match purpose {
             Purpose::Application => self.event(Event::Opened { session: id, peer }),
-            Purpose::Room => self.on_member_session(now, id, peer),
+            Purpose::Room => self.on_member_session(now, id, peer, initiator),
         }
         if initiator {
             self.seek_path(id);
