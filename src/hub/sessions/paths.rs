@@ -213,13 +213,18 @@ impl Core {
         let Ok(path) = session.open_attach(now, info, packet) else { return false };
         if let Some(known) = entry.paths.iter().find(|known| known.link == link).map(|known| known.id) {
             // Both sides asked at the same time: both keep the one that the session's initiator asked for.
-            let theirs_stays = path.is_initiators() && !known.is_initiators();
-            session.remove_path(now, if theirs_stays { known } else { path });
-            if !theirs_stays {
+            if known.is_initiators() && !path.is_initiators() {
+                session.remove_path(now, path);
+                self.after_session(now, id);
                 return false;
+            }
+            if known != path {
+                session.remove_path(now, known);
             }
             self.give_up_path(id, known);
         }
+        // The peer gives its numbers anew, maybe before we have heard that the last path of one is gone.
+        self.give_up_path(id, path);
         let Some(entry) = self.sessions.table.get_mut(id) else { return false };
         entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
         if let Some(link) = self.links.get_mut(link) {
