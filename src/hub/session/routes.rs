@@ -188,8 +188,8 @@ impl Session {
         }
     }
 
-    /// A run in the air is lost.
-    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) {
+    /// A run in the air is lost. Whether it goes again.
+    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) -> bool {
         let paths = &mut self.paths;
         let outgoing = &mut self.lanes[usize::from(flight.channel)].outgoing;
         let abandoned = outgoing.lose(now, flight.number, |landed| {
@@ -199,6 +199,7 @@ impl Session {
         });
         self.statistics.lost += 1;
         self.given_up(abandoned);
+        abandoned == 0
     }
 
     /// The path makes no progress.

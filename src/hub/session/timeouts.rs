@@ -62,16 +62,21 @@ impl Session {
         }
     }
 
-    /// Sends the oldest run in the air again, whatever the window says.
+    /// Sends the oldest run in the air again, whatever the window says; what may not be sent again is given up.
     fn probe(&mut self, now: Instant, index: usize) {
-        let id = self.paths[index].id;
-        let lanes = &self.lanes;
-        let flies =
-            |flight: &Flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet);
-        let Some(flight) = self.paths[index].oldest(flies) else { return };
         self.paths[index].probing = true;
         self.statistics.probes += 1;
-        self.lose(now, flight);
+        while let Some(flight) = self.oldest_flight(index) {
+            if self.lose(now, flight) {
+                return;
+            }
+        }
+    }
+
+    fn oldest_flight(&mut self, index: usize) -> Option<Flight> {
+        let (path, lanes) = (&mut self.paths[index], &self.lanes);
+        let id = path.id;
+        path.oldest(|flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet))
     }
 
     fn expire(&mut self, now: Instant) {

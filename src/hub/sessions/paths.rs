@@ -52,7 +52,8 @@ impl Core {
         let instance = entry.peer.instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
+            let same = |address: Address| [Instance::NEWEST, address.instance].contains(&instance);
+            address.is_some_and(|address| entry.asks_successor || same(address))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
@@ -75,7 +76,8 @@ impl Core {
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
         entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let to = entry.peer;
+        let neighbour = link.address().filter(|address| address.id == entry.peer.id);
+        let to = neighbour.unwrap_or_else(|| entry.wanted());
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -161,6 +163,7 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
+                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry_soon(now);
                 }
@@ -206,17 +209,37 @@ impl Core {
         };
         let info = self.path_info(link, id);
         let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
-        if entry.path_on(link).is_some() {
-            return false;
-        }
         let Progress::Live(session) = &mut entry.progress else { return false };
         let Ok(path) = session.open_attach(now, info, packet) else { return false };
+        if let Some(known) = entry.paths.iter().find(|known| known.link == link).map(|known| known.id) {
+            // Both sides asked at the same time: both keep the one that the session's initiator asked for.
+            if known.is_initiators() && !path.is_initiators() {
+                session.remove_path(now, path);
+                self.after_session(now, id);
+                return false;
+            }
+            if known != path {
+                session.remove_path(now, known);
+            }
+            self.give_up_path(id, known);
+        }
+        // The peer gives its numbers anew, maybe before we have heard that the last path of one is gone.
+        self.give_up_path(id, path);
+        let Some(entry) = self.sessions.table.get_mut(id) else { return false };
         entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
         }
         self.after_session(now, id);
         true
+    }
+
+    /// One path gives way to another on the same link.
+    fn give_up_path(&mut self, id: SessionId, path: PathId) {
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(at) = entry.paths.iter().position(|known| known.id == path) else { return };
+        let lost = entry.paths.remove(at);
+        self.free_route(lost.link, lost.ours, lost.theirs, Unreachable::Closed);
     }
 
     pub(in crate::hub) fn list_path(&mut self, id: SessionId, path: PathId) {
