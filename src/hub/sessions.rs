@@ -35,9 +35,6 @@ use crate::wire::session::{Head, SessionKey};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A peer without a path has so long to come back before another process with its key is asked whether it is its
-/// successor. Such a process may also be its sibling, and does not know the session either.
-const SUCCESSOR_AFTER: Duration = Duration::from_secs(5);
 
 /// All sessions of a hub.
 #[derive(Default)]
@@ -66,12 +63,6 @@ pub(super) struct Entry {
     verdict: Option<Box<[u8]>>,
     /// When paths are looked for again, and the pause after that.
     retry: Option<(Instant, Duration)>,
-    /// Since when it has no path.
-    disconnected: Option<Instant>,
-    /// Whether a relay says that the peer's process is gone.
-    instance_gone: bool,
-    /// Whether another process with the peer's key is asked: it alone can prove that the session is forgotten.
-    asks_successor: bool,
 }
 
 enum Progress {
@@ -187,30 +178,7 @@ impl Sessions {
 impl Entry {
     fn new(peer: Address, purpose: Purpose, progress: Progress, initiator: bool) -> Self {
         let (paths, policy) = (SmallVec::new(), PathPolicy::PreferDirect);
-        Self {
-            peer,
-            purpose,
-            progress,
-            paths,
-            policy,
-            initiator,
-            verdict: None,
-            retry: None,
-            disconnected: None,
-            instance_gone: false,
-            asks_successor: false,
-        }
-    }
-
-    /// The last path is gone, or there is one again.
-    fn set_disconnected(&mut self, since: Option<Instant>) {
-        self.disconnected = since;
-        (self.instance_gone, self.asks_successor) = (false, false);
-    }
-
-    /// Whom a relay is asked for.
-    fn wanted(&self) -> Address {
-        if self.asks_successor && self.instance_gone { self.peer.id.into() } else { self.peer }
+        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None }
     }
 
     /// Paths are looked for again, with pauses that double.
@@ -296,12 +264,10 @@ impl Core {
             SessionEvent::Closed(reason) => self.end_session(id, reason.into()),
             SessionEvent::Disconnected => {
                 entry.retry_soon(now);
-                entry.set_disconnected(Some(now));
                 self.tell(id, |session, _| Event::Disconnected { session });
             }
             SessionEvent::Reconnected => {
                 entry.retry = None;
-                entry.set_disconnected(None);
                 self.tell(id, |session, _| Event::Reconnected { session });
             }
             SessionEvent::Writable(channel) => self.tell(id, |session, _| Event::Writable { session, channel }),
@@ -323,7 +289,6 @@ impl Core {
             let connected = entry.paths.iter().any(|path| path.theirs.is_some());
             let next = (at.max(cx.now) + pause, (pause * 2).min(LONGEST_PAUSE));
             entry.retry = (!connected).then_some(next);
-            entry.asks_successor = entry.disconnected.is_some_and(|since| since + SUCCESSOR_AFTER <= cx.now);
             self.seek_path(id);
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };

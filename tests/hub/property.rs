@@ -40,7 +40,7 @@ const EXPECTED: [&str; 22] = [
     "relays killed",
     "relays rebooted",
     "restarts",
-    "sessions forgotten by the peer",
+    "sessions without a path for too long",
     "messages lost on channels that may lose",
     "messages delivered",
 ];

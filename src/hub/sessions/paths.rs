@@ -52,8 +52,7 @@ impl Core {
         let instance = entry.peer.instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            let same = |address: Address| [Instance::NEWEST, address.instance].contains(&instance);
-            address.is_some_and(|address| entry.asks_successor || same(address))
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
@@ -76,8 +75,7 @@ impl Core {
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
         entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let neighbour = link.address().filter(|address| address.id == entry.peer.id);
-        let to = neighbour.unwrap_or_else(|| entry.wanted());
+        let to = entry.peer;
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -163,7 +161,6 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
-                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry_soon(now);
                 }

@@ -343,9 +343,7 @@ impl<'a> Play<'a> {
             node.asked = None;
         }
         node.ended.push((session, reason.clone()));
-        if reason == Closed::Ended(CloseReason::Forgotten) {
-            *self.histogram.entry("sessions forgotten by the peer").or_default() += 1;
-        }
+        *self.histogram.entry(name(&reason)).or_default() += 1;
         if node.session == Some(session) {
             node.session = None;
             let restarted = node.peer_life != peer_life;
@@ -425,6 +423,17 @@ impl<'a> Play<'a> {
 
     fn sum_up(&mut self) {
         (0..self.relays.len()).for_each(|n| self.note_relay(n));
+    }
+}
+
+const fn name(reason: &Closed) -> &'static str {
+    match reason {
+        Closed::Ended(CloseReason::Forgotten) => "sessions forgotten by the peer",
+        Closed::Ended(CloseReason::ResumeTimeout) => "sessions without a path for too long",
+        Closed::Ended(CloseReason::Local) => "sessions closed",
+        Closed::Ended(CloseReason::Peer { .. }) => "sessions closed by the peer",
+        Closed::Ended(_) => "sessions ended otherwise",
+        _ => "sessions that never began",
     }
 }
 
