@@ -212,12 +212,8 @@ struct Shown {
 }
 
 fn options() -> Options {
-    let limits = Limits {
-        forward: FORWARD,
-        session_send: 512 * 1024,
-        session_receive: 512 * 1024,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { forward: FORWARD, session_send: 512 * 1024, session_receive: 512 * 1024, ..Limits::default() };
     Options { limits, ..Options::default() }
 }
 
