@@ -15,6 +15,7 @@
 
 mod builtin;
 mod endpoint;
+pub mod settings;
 mod string;
 
 use std::collections::BTreeMap;

@@ -15,6 +15,7 @@ mod memory;
 mod messages;
 mod opening;
 mod proof;
+mod rooms;
 mod script;
 mod stream;
 mod strings;
@@ -27,6 +28,7 @@ pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use messages::{framed, websocket_client, websocket_server};
 pub use opening::session_opening;
 pub use proof::link_proof;
+pub use rooms::{room_host, room_message, signal};
 pub use stream::stream;
 pub use strings::connection_string;
 pub use tls::{tls_client, tls_records, tls_server};
@@ -44,7 +46,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("http_request", http_request),
     ("length", length),
     ("link_proof", link_proof),
+    ("room_host", room_host),
+    ("room_message", room_message),
     ("session_opening", session_opening),
+    ("signal", signal),
     ("stream", stream),
     ("tls_client", tls_client),
     ("tls_records", tls_records),

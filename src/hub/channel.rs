@@ -152,7 +152,7 @@ pub fn put_channels(out: &mut Vec<u8>, channels: &[Channel]) {
             Reliability::MaxRetransmits(times) => (RETRANSMITS, Some(u64::from(times))),
             Reliability::MaxLifetime(time) => (LIFETIME, Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))),
         };
-        out.push(flag | u8::from(channel.ordered) * ORDERED);
+        out.push(flag | if channel.ordered { ORDERED } else { 0 });
         out.push(channel.priority);
         if let Some(limit) = limit {
             put_varint(out, limit);

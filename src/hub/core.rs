@@ -127,6 +127,18 @@ impl Core {
         }
     }
 
+    /// Works off what came on one link, which has ended: its goodbye may be among it.
+    pub(super) fn settle_link(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+        for (link, message) in std::mem::take(&mut self.inbox) {
+            if link == id {
+                self.inbox_bytes -= cost(&message);
+                self.on_message(cx, id, message);
+            } else {
+                self.inbox.push_back((link, message));
+            }
+        }
+    }
+
     fn resume(&mut self) {
         for id in std::mem::take(&mut self.stopped) {
             let Some(link) = self.links.get_mut(id) else { continue };
@@ -239,7 +251,9 @@ impl Core {
     fn receive(&mut self, now: Instant, id: LinkId, message: Payload<'_>) -> Flow {
         let Some(link) = self.links.get_mut(id) else {
             // Told of before its `Up`: the same bytes have brought the link up.
-            self.inbox.push_back((id, message.into_vec()));
+            let message = message.into_vec();
+            self.inbox_bytes += cost(&message);
+            self.inbox.push_back((id, message));
             return Flow::Stop;
         };
         link.heard = now;

@@ -174,8 +174,9 @@ impl Session {
     ) -> Self {
         let config = Config::new(limits);
         let signals = Channel::reliable("").priority(u8::MAX);
-        let lanes = std::iter::once(&signals).chain(&channels).enumerate();
-        let lanes = lanes.map(|(n, channel)| Lane::new(n, channel, config)).collect();
+        let mut lanes = Vec::with_capacity(channels.len() + 1);
+        let all = std::iter::once(&signals).chain(&channels).enumerate();
+        lanes.extend(all.map(|(n, channel)| Lane::new(n, channel, config)));
         Self {
             key,
             parity: u8::from(!initiator),
@@ -359,6 +360,15 @@ impl Lane {
             served: 0,
             acknowledged: 0,
         }
+    }
+
+    /// The peer grants so much in all; only of reliable channels, and no more than can be counted.
+    fn grant(&mut self, granted: u64) -> Result<(), Misbehaved> {
+        if !self.reliable || granted > 1 << 62 {
+            return Err(Misbehaved::GrantBeyondSense);
+        }
+        self.outgoing.grant(granted);
+        Ok(())
     }
 }
 

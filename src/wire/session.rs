@@ -264,10 +264,10 @@ impl Run {
     pub fn put(&self, out: &mut Vec<u8>) -> usize {
         let form = match self.form {
             Form::Messages => 0,
-            Form::Fragment { begin, end } => FRAGMENT | u8::from(begin) * BEGIN | u8::from(end) * END,
+            Form::Fragment { begin, end } => FRAGMENT | flag(begin, BEGIN) | flag(end, END),
         };
         let alive = self.alive.map(|alive| self.number.saturating_sub(alive));
-        out.push(RUN | REST | form | u8::from(alive.is_some()) * ALIVE);
+        out.push(RUN | REST | form | flag(alive.is_some(), ALIVE));
         put_varint(out, u64::from(self.channel));
         put_varint(out, self.number);
         if let Some(below) = alive {
@@ -286,6 +286,10 @@ impl Run {
         out[head] &= !REST;
         grown
     }
+}
+
+const fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 /// What of a channel has arrived: all runs below `next`, and the ranges.

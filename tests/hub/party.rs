@@ -115,6 +115,11 @@ impl Party {
         world.act(self.host, |endpoint, cx| endpoint.open(cx, to, channels))
     }
 
+    /// How many links to neighbours have come up.
+    pub(crate) fn neighbours(&self) -> usize {
+        self.filter(|event| matches!(event, Event::NeighbourUp { .. }).then_some(())).len()
+    }
+
     /// The sessions that have opened, in order.
     pub(crate) fn opened(&self) -> Vec<SessionId> {
         self.filter(|event| if let Event::Opened { session, .. } = event { Some(*session) } else { None })
@@ -168,9 +173,7 @@ pub(crate) fn met(seed: u64, kind: &str, channels: &[Channel]) -> (World<Endpoin
     let string = format!("{kind}{}", port.replace("0.0.0.0", "relay.test"));
     let mut a = Party::start(&mut world, Recipe::new("a", 2).over(&string));
     let mut b = Party::start(&mut world, Recipe::new("b", 3).over(&string));
-    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| {
-        parties[0].filter(|event| matches!(event, Event::NeighbourUp { .. }).then_some(())).len() == 2
-    });
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[0].neighbours() == 2);
     let to = b.address(&world);
     let session = a.open(&mut world, to.id, channels);
     run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| {

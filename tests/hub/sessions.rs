@@ -1,9 +1,12 @@
 //! What applications see of sessions.
 
+use std::time::Duration;
+
 use switchboard::hub::channel::{Channel, ChannelId};
 use switchboard::hub::{Closed, Event};
+use switchboard::sim::World;
 
-use crate::party::{met, run};
+use crate::party::{Party, Recipe, met, run};
 
 const CHAT: ChannelId = ChannelId(1);
 
@@ -33,4 +36,33 @@ fn a_session_to_nobody_is_unreachable() {
     run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| {
         parties[1].saw(|event| matches!(event, Event::Closed { session: ended, reason: Closed::Unreachable(_), .. } if *ended == session))
     });
+}
+
+#[test]
+fn a_session_with_two_links_on_each_side_has_two_paths_and_survives_the_loss_of_one() {
+    let mut world = World::new(3);
+    let recipe =
+        Recipe { listens: vec!["tcp:0.0.0.0:7000".into(), "tcp:0.0.0.0:7001".into()], ..Recipe::relay("relay", 1) };
+    let mut relay = Party::start(&mut world, recipe);
+    world.name("relay.test", &[relay.host]);
+    let two = |name, key| Recipe::new(name, key).over("tcp:relay.test:7000").over("tcp:relay.test:7001");
+    let mut a = Party::start(&mut world, two("a", 2));
+    let mut b = Party::start(&mut world, two("b", 3));
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[0].neighbours() == 4);
+    let to = b.address(&world);
+    let session = a.open(&mut world, to, &[Channel::reliable("chat")]);
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| !parties[1].opened().is_empty());
+    world.run_for(Duration::from_secs(1)).unwrap();
+    a.look(&mut world);
+    let used: Vec<_> = world.machine(a.host).neighbours().map(|(link, _)| link).collect();
+    for n in 0..200u32 {
+        world.act(a.host, |a, cx| a.send(cx, session, CHAT, &n.to_be_bytes())).unwrap();
+        world.run_for(Duration::from_millis(5)).unwrap();
+        if n == 100 {
+            world.act(a.host, |a, cx| a.dismiss(cx, used[0]));
+        }
+    }
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[2].messages(CHAT).len() == 200);
+    assert_eq!(b.messages(CHAT), (0..200u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
+    assert!(!a.saw(|event| matches!(event, Event::Disconnected { .. })), "{:?}", a.events);
 }

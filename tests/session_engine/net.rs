@@ -5,86 +5,89 @@ use std::time::Duration;
 
 use switchboard::hub::channel::{Channel, ChannelId};
 use switchboard::hub::session::Session;
-use switchboard::hub::session::event::{PathId, PathInfo, SessionEvent};
+use switchboard::hub::session::event::{Misbehaved, PathId, PathInfo, SessionEvent};
 use switchboard::link::noise::{Opener, Sealer};
 use switchboard::machine::limits::Limits;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::wire::session::SessionKey;
 
-pub const DIRECT: PathInfo = PathInfo { direct: true, lossy: false, private: false };
-pub const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true };
-pub const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
+pub(super) const DIRECT: PathInfo = PathInfo { direct: true, lossy: false, private: false };
+pub(super) const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true };
+pub(super) const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
 
 /// What happens to packets on a way.
 #[derive(Debug, Clone, Copy)]
-pub struct Quality {
-    pub delay: Duration,
-    pub loss: f64,
-    pub repeat: f64,
-    pub reorder: f64,
+pub(super) struct Quality {
+    pub(super) delay: Duration,
+    pub(super) loss: f64,
+    pub(super) repeat: f64,
+    pub(super) reorder: f64,
 }
 
 impl Quality {
-    pub fn clean(millis: u64) -> Self {
+    pub(super) fn clean(millis: u64) -> Self {
         Self { delay: Duration::from_millis(millis), loss: 0.0, repeat: 0.0, reorder: 0.0 }
     }
 }
 
 /// One path, which exists until either end gives it up.
 #[derive(Debug)]
-pub struct Wire {
-    pub id: PathId,
-    pub info: PathInfo,
-    pub quality: Quality,
+pub(super) struct Wire {
+    pub(super) id: PathId,
+    pub(super) info: PathInfo,
+    pub(super) quality: Quality,
+    serial: u64,
     /// Packets of that end are lost, or stall where nothing gets lost.
-    pub cut: [bool; 2],
+    pub(super) cut: [bool; 2],
     stalled: [Vec<Vec<u8>>; 2],
     last: [Instant; 2],
 }
 
 #[derive(Debug, Clone)]
 enum Happening {
-    Packet { to: usize, path: PathId, bytes: Vec<u8> },
-    Gone { at: usize, path: PathId },
+    Packet { to: usize, serial: u64, bytes: Vec<u8> },
+    Gone { at: usize, serial: u64 },
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Counts {
-    pub packets: u64,
-    pub dropped: u64,
-    pub repeated: u64,
-    pub reordered: u64,
-    pub closed_paths: u64,
+pub(super) struct Counts {
+    pub(super) packets: u64,
+    pub(super) dropped: u64,
+    pub(super) repeated: u64,
+    pub(super) reordered: u64,
+    pub(super) closed_paths: u64,
 }
 
-pub struct Net {
-    pub now: Instant,
-    pub rng: Rng,
-    pub ends: [Session; 2],
-    pub wires: Vec<Wire>,
-    pub events: [Vec<(Instant, SessionEvent)>; 2],
+pub(super) struct Net {
+    pub(super) now: Instant,
+    pub(super) rng: Rng,
+    pub(super) ends: [Session; 2],
+    pub(super) wires: Vec<Wire>,
+    pub(super) events: [Vec<(Instant, SessionEvent)>; 2],
     /// Whether that end takes what has arrived.
-    pub reads: [bool; 2],
-    pub received: [Vec<(Instant, ChannelId, Vec<u8>)>; 2],
-    pub signals: [Vec<Vec<u8>>; 2],
-    pub counts: Counts,
+    pub(super) reads: [bool; 2],
+    pub(super) received: [Vec<(Instant, ChannelId, Vec<u8>)>; 2],
+    pub(super) signals: [Vec<Vec<u8>>; 2],
+    pub(super) counts: Counts,
     queue: BTreeMap<(Instant, u64), Happening>,
     order: u64,
+    /// Which wire each end takes for which path.
+    bound: [BTreeMap<PathId, u64>; 2],
 }
 
-pub fn keys(flip: bool) -> (Sealer, Opener) {
+pub(super) fn keys(flip: bool) -> (Sealer, Opener) {
     let (a, b) = ([1; 32], [2; 32]);
     if flip { (Sealer::new(&b), Opener::new(&a)) } else { (Sealer::new(&a), Opener::new(&b)) }
 }
 
-pub fn session(now: Instant, limits: &Limits, initiator: bool, channels: &[Channel]) -> Session {
+pub(super) fn session(now: Instant, limits: &Limits, initiator: bool, channels: &[Channel]) -> Session {
     Session::new(now, limits, SessionKey([9; 16]), initiator, keys(!initiator), channels.to_vec())
 }
 
 impl Net {
     /// Sessions without any path.
-    pub fn new(seed: u64, limits: &Limits, channels: &[Channel]) -> Self {
+    pub(super) fn new(seed: u64, limits: &Limits, channels: &[Channel]) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         Self {
             now,
@@ -98,43 +101,51 @@ impl Net {
             counts: Counts::default(),
             queue: BTreeMap::new(),
             order: 0,
+            bound: Default::default(),
         }
     }
 
     /// The path of the handshake: both ends know it.
-    pub fn first_path(&mut self, info: PathInfo, quality: Quality) -> PathId {
+    pub(super) fn first_path(&mut self, info: PathInfo, quality: Quality) -> PathId {
         let id = PathId(0);
         self.wire(id, info, quality);
         let now = self.now;
         self.ends.iter_mut().for_each(|end| end.add_path(now, id, info));
+        self.bound.iter_mut().for_each(|bound| {
+            bound.insert(id, self.order);
+        });
         self.settle();
         id
     }
 
     /// A path that an end opens.
-    pub fn open_path(&mut self, end: usize, info: PathInfo, quality: Quality) -> Option<PathId> {
+    pub(super) fn open_path(&mut self, end: usize, info: PathInfo, quality: Quality) -> Option<PathId> {
         let id = self.ends[end].free_path()?;
         self.wires.retain(|wire| wire.id != id);
         self.wire(id, info, quality);
         let now = self.now;
         self.ends[end].attach(now, id, info);
+        self.bound[end].insert(id, self.order);
         self.settle();
         Some(id)
     }
 
-    pub fn wire_of(&mut self, id: PathId) -> &mut Wire {
+    pub(super) fn wire_of(&mut self, id: PathId) -> &mut Wire {
         self.wires.iter_mut().find(|wire| wire.id == id).unwrap()
     }
 
     /// Both ends learn that a path is gone.
-    pub fn remove(&mut self, id: PathId) {
+    pub(super) fn remove(&mut self, id: PathId) {
         self.wires.retain(|wire| wire.id != id);
         let now = self.now;
         self.ends.iter_mut().for_each(|end| end.remove_path(now, id));
+        self.bound.iter_mut().for_each(|bound| {
+            bound.remove(&id);
+        });
         self.settle();
     }
 
-    pub fn heal(&mut self, id: PathId) {
+    pub(super) fn heal(&mut self, id: PathId) {
         let wire = self.wire_of(id);
         wire.cut = [false; 2];
         let stalled = std::mem::take(&mut wire.stalled);
@@ -143,19 +154,19 @@ impl Net {
         }
     }
 
-    pub fn send(&mut self, from: usize, channel: ChannelId, message: &[u8]) -> bool {
+    pub(super) fn send(&mut self, from: usize, channel: ChannelId, message: &[u8]) -> bool {
         let sent = self.ends[from].send(self.now, channel, message).is_ok();
         self.settle();
         sent
     }
 
-    pub fn run_for(&mut self, time: Duration) {
+    pub(super) fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         self.run_until(until, |_| false);
     }
 
     /// Runs until something holds; whether it does.
-    pub fn run_until(&mut self, until: Instant, holds: impl Fn(&Self) -> bool) -> bool {
+    pub(super) fn run_until(&mut self, until: Instant, holds: impl Fn(&Self) -> bool) -> bool {
         self.settle();
         let mut steps = 0u64;
         while !holds(self) {
@@ -190,30 +201,41 @@ impl Net {
     }
 
     fn happen(&mut self, happening: Happening) {
-        let now = self.now;
         match happening {
-            Happening::Gone { at, path } => self.ends[at].remove_path(now, path),
-            Happening::Packet { to, path, mut bytes } => {
-                let Some(info) = self.wires.iter().find(|wire| wire.id == path).map(|wire| wire.info) else { return };
-                let is_attach = bytes[0] == 4;
-                match self.ends[to].receive(now, path, &mut bytes) {
-                    Err(switchboard::hub::session::event::Misbehaved::NoSuchPath) if is_attach => {
-                        let result = self.ends[to].open_attach(now, info, &mut bytes);
-                        assert!(result.is_ok_and(|id| id == path) || result.is_err_and(|rule| !rule.closes_path()));
-                    }
-                    Err(switchboard::hub::session::event::Misbehaved::NoSuchPath) => {
-                        let at = now + self.wire_of(path).quality.delay;
-                        self.push(at, Happening::Gone { at: 1 - to, path });
-                    }
-                    Err(rule) => assert!(!rule.closes_path(), "{rule}"),
-                    Ok(()) => {}
+            Happening::Gone { at, serial } => {
+                let path = self.bound[at].iter().find(|(_, bound)| **bound == serial).map(|(path, _)| *path);
+                if let Some(path) = path {
+                    self.bound[at].remove(&path);
+                    self.ends[at].remove_path(self.now, path);
                 }
             }
+            Happening::Packet { to, serial, bytes } => self.arrive(to, serial, bytes),
+        }
+    }
+
+    /// As a hub does: a packet of a route that is none of a session's may attach it, else the route is closed.
+    fn arrive(&mut self, to: usize, serial: u64, mut bytes: Vec<u8>) {
+        let now = self.now;
+        let Some(wire) = self.wires.iter().find(|wire| wire.serial == serial) else { return };
+        let (id, info, delay) = (wire.id, wire.info, wire.quality.delay);
+        if self.bound[to].get(&id) == Some(&serial) {
+            let result = self.ends[to].receive(now, id, &mut bytes);
+            assert!(result.is_ok() || result.is_err_and(|rule| !rule.closes_path()), "{result:?}");
+        } else if bytes[0] == 4 {
+            match self.ends[to].open_attach(now, info, &mut bytes) {
+                Ok(path) => {
+                    assert_eq!(path, id);
+                    self.bound[to].insert(id, serial);
+                }
+                Err(rule) => assert!(!rule.closes_path() || rule == Misbehaved::TooManyPaths, "{rule}"),
+            }
+        } else {
+            self.push(now + delay, Happening::Gone { at: 1 - to, serial });
         }
     }
 
     /// Hands on what the sessions have to say.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let mut busy = true;
         while std::mem::take(&mut busy) {
             for end in 0..2 {
@@ -234,7 +256,7 @@ impl Net {
     }
 
     /// Takes all that has arrived at an end.
-    pub fn read(&mut self, end: usize) -> bool {
+    pub(super) fn read(&mut self, end: usize) -> bool {
         let before = self.received[end].len();
         while let Some((channel, message)) = self.ends[end].recv() {
             self.received[end].push((self.now, channel, message.into_vec()));
@@ -248,8 +270,9 @@ impl Net {
     fn on_event(&mut self, end: usize, event: &SessionEvent) {
         let SessionEvent::PathClosed(path) = event else { return };
         self.counts.closed_paths += 1;
+        let Some(serial) = self.bound[end].remove(path) else { return };
         if self.rng.chance(0.5) {
-            self.push(self.now, Happening::Gone { at: 1 - end, path: *path });
+            self.push(self.now, Happening::Gone { at: 1 - end, serial });
         }
     }
 
@@ -266,14 +289,14 @@ impl Net {
         self.counts.packets += 1;
         let now = self.now;
         let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == path) else { return };
-        let quality = wire.quality;
+        let (quality, serial) = (wire.quality, wire.serial);
         if !wire.info.lossy {
             if wire.cut[from] {
                 return wire.stalled[from].push(bytes);
             }
             wire.last[from] = wire.last[from].max(now + quality.delay);
             let at = wire.last[from];
-            return self.push(at, Happening::Packet { to: 1 - from, path, bytes });
+            return self.push(at, Happening::Packet { to: 1 - from, serial, bytes });
         }
         if wire.cut[from] || self.rng.chance(quality.loss) {
             self.counts.dropped += 1;
@@ -286,20 +309,15 @@ impl Net {
         }
         if self.rng.chance(quality.repeat) {
             self.counts.repeated += 1;
-            self.push(at + quality.delay / 4, Happening::Packet { to: 1 - from, path, bytes: bytes.clone() });
+            self.push(at + quality.delay / 4, Happening::Packet { to: 1 - from, serial, bytes: bytes.clone() });
         }
-        self.push(at, Happening::Packet { to: 1 - from, path, bytes });
+        self.push(at, Happening::Packet { to: 1 - from, serial, bytes });
     }
 
     fn wire(&mut self, id: PathId, info: PathInfo, quality: Quality) {
-        let wire = Wire {
-            id,
-            info,
-            quality,
-            cut: [false; 2],
-            stalled: [Vec::new(), Vec::new()],
-            last: [self.now; 2],
-        };
+        self.order += 1;
+        let (cut, stalled, last) = ([false; 2], [Vec::new(), Vec::new()], [self.now; 2]);
+        let wire = Wire { serial: self.order, id, info, quality, cut, stalled, last };
         self.wires.push(wire);
     }
 

@@ -58,7 +58,8 @@ impl Scenario {
     fn run(mut self) -> Vec<(&'static str, u64)> {
         for _ in 0..200 {
             self.act();
-            let pause = Duration::from_millis(self.rng.below(60));
+            let longest = if self.rng.chance(0.01) { 12_000 } else { 60 };
+            let pause = Duration::from_millis(self.rng.below(longest));
             self.net.run_for(pause);
         }
         self.converge();
@@ -70,7 +71,7 @@ impl Scenario {
     fn act(&mut self) {
         match self.rng.below(24) {
             0 => self.cut(),
-            1..=3 => self.heal_one(),
+            1 | 2 => self.heal_one(),
             4 if self.net.wires.len() < 4 => self.open(),
             5 if self.rng.chance(0.3) => self.remove(),
             6 => self.net.reads[self.rng.below(2) as usize] ^= true,
@@ -208,7 +209,8 @@ impl Scenario {
 
     fn counts(&self) -> Vec<(&'static str, u64)> {
         let Counts { packets, dropped, repeated, reordered, closed_paths } = self.net.counts;
-        let both = |count: fn(&SessionStatistics) -> u64| self.net.ends.iter().map(|end| count(&end.statistics())).sum();
+        let both =
+            |count: fn(&SessionStatistics) -> u64| self.net.ends.iter().map(|end| count(&end.statistics())).sum();
         vec![
             ("packets", packets),
             ("dropped", dropped),

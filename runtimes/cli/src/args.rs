@@ -1,18 +1,26 @@
 //! The command line.
 
-use std::path::PathBuf;
+mod endpoint;
+mod links;
+mod relay;
+
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use switchboard::transport::Reconnect;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(crate) use endpoint::{
+    ChatArgs, EndpointArgs, ForwardArgs, IdArgs, PathArg, PingArgs, PipeArgs, ReceiveArgs, SendArgs,
+};
+pub(crate) use links::{DialArgs, Linger, ListenArgs, PeerArgs, Runtime};
+pub(crate) use relay::RelayArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
     0  all went well, a stop by SIGINT or SIGTERM and a reader that has gone away included
     1  something failed while running
     2  wrong usage, a file that can't be used, or a wrong connection string
-    3  could not connect, or could not listen
-    4  the peer broke a rule, or the link was lost
+    3  could not connect, could not listen, or could not reach the other endpoint
+    4  the peer broke a rule or refused, or the link or session was lost
     5  the demo found a message lost, repeated or out of order
   130  a second signal came before the links were closed";
 
@@ -24,7 +32,7 @@ Connection strings:
   wss://HOST[:PORT][/PATH]  WebSocket inside TLS
 An IPv6 address stands in brackets. Port 0 listens on a port of the system's choice.";
 
-/// Carries messages between programs over TCP, TLS and WebSockets.
+/// Carries messages between endpoints over whatever path exists.
 #[derive(Debug, Parser)]
 #[command(name = "switchboard", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -35,18 +43,26 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(DemoArgs),
+    Relay(RelayArgs),
+    Id(IdArgs),
+    Chat(ChatArgs),
+    Pipe(PipeArgs),
+    Send(SendArgs),
+    Receive(ReceiveArgs),
+    Forward(ForwardArgs),
+    Ping(PingArgs),
     Dial(DialArgs),
     Listen(ListenArgs),
 }
 
-/// Shows the library at work: a relay and two clients over each kind of link, in this process.
+/// Shows the library at work: a relay and two endpoints, and a path that dies in the middle.
 ///
-/// For each of tcp, tls, ws and wss, a relay driven by mio passes messages of 16 bytes to 1 MiB between two clients
-/// driven by tokio, over real sockets on 127.0.0.1; each is checked on arrival.
+/// A relay and two endpoints are started in this process, with real sockets on 127.0.0.1 and two links from each
+/// endpoint to the relay. One endpoint sends numbered messages to the other; in the middle the path in use goes dead,
+/// without a word to anybody, and later another is cut. The end is a table of what arrived.
 ///
-/// With --json, standard output gets one object: `ok` (whether all arrived, once and in order) and `kinds`, an array
-/// of objects with `kind`, `sent`, `received`, `lost`, `repeated`, `out_of_order`, `bytes` (received), `seconds`,
-/// `messages_per_second` and `bytes_per_second`. A message that arrives damaged counts as lost.
+/// With --json, standard output gets one object: `sent`, `received`, `lost`, `repeated`, `out_of_order`, `stall_ms`
+/// (the longest time without a message) and `path_changes`. A message that arrives damaged counts as lost.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct DemoArgs {
@@ -55,160 +71,9 @@ pub(crate) struct DemoArgs {
     pub(crate) json: bool,
 }
 
-/// Dials a connection string; standard input and output are the messages.
-///
-/// Each line of standard input is sent as a message, each message received is written as a line. Lines that are UTF-8 go out as text, others as binary messages; received messages of both sorts are written as
-/// they are, with a line feed. Input waits while there is no link or the peer does not read. When the link ends
-/// otherwise than by a proper close, or before all input was sent, the exit code is 4.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = STRINGS, after_long_help = format!("{STRINGS}\n\n{EXIT_CODES}"))]
-pub(crate) struct DialArgs {
-    #[command(flatten)]
-    pub(crate) peer: PeerArgs,
-
-    /// After the end of input, close the link once no message has come for so many seconds, or `never`
-    ///
-    /// Everything is sent first. The default is 0.5; with --count, and with --echo, `never`.
-    #[arg(long, value_name = "SECONDS", value_parser = linger)]
-    linger: Option<Linger>,
-
-    /// What to do when the link or the dial has failed: `never`, `at-once`, SECONDS or `backoff[:FIRST:CAP]`
-    ///
-    /// `backoff` waits for a time that doubles from FIRST (1) to CAP (60) seconds, of which a random part up to a half
-    /// is taken off.
-    #[arg(long, value_name = "POLICY", default_value = "never", value_parser = reconnect)]
-    pub(crate) reconnect: Reconnect,
-
-    /// Dial through this HTTP proxy: `http://[user:password@]host:port` (the environment is not consulted)
-    #[arg(long, value_name = "URL")]
-    pub(crate) proxy: Option<String>,
-}
-
-/// Listens on a connection string; standard input and output are the messages.
-///
-/// Each line of standard input is sent as a message on every link, each message received on any link is written as a
-/// line. The first line on standard error is `listening on STRING`, the string to dial. Lines that are UTF-8 go out as
-/// text, others as binary messages; received messages of both sorts are written as they are, with a line feed. Input
-/// waits while there is no link or one does not read; its end does not end the program: SIGINT, SIGTERM and --count
-/// do.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = STRINGS, after_long_help = format!("{STRINGS}\n\n{EXIT_CODES}"))]
-pub(crate) struct ListenArgs {
-    #[command(flatten)]
-    pub(crate) peer: PeerArgs,
-
-    /// Make a certificate for localhost, 127.0.0.1, ::1 and the host listened on, and write it to this new file
-    ///
-    /// Its key is kept in memory only. An existing file is never overwritten. Dial with --ca of the same file.
-    #[arg(long, value_name = "CERT.pem", conflicts_with_all = ["cert", "key"])]
-    pub(crate) self_signed: Option<PathBuf>,
-
-    /// Accept browsers from this origin only, as in `https://example.com` (repeatable)
-    #[arg(long, value_name = "ORIGIN")]
-    pub(crate) origin: Vec<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct PeerArgs {
-    /// The connection string
-    pub(crate) string: String,
-
-    /// Messages are length-prefixed: 4 bytes, big-endian, then as many bytes; all are sent as binary messages
-    #[arg(long)]
-    pub(crate) binary: bool,
-
-    /// Send each message back as it came, text as text, binary as binary
-    ///
-    /// Standard input is not read and standard output not written. A peer that does not read holds up the others.
-    #[arg(long, conflicts_with = "binary")]
-    pub(crate) echo: bool,
-
-    /// Exit after so many received messages
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-
-    /// Trust the issuers in this PEM file, and not those of the system (repeatable)
-    ///
-    /// When listening: refuse clients without a certificate of these issuers.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca: Vec<PathBuf>,
-
-    /// Our certificate and its chain, in PEM
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
-
-    /// The certificate's key, in PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-
-    /// A WebSocket subprotocol to offer, or to accept, in order of preference (repeatable)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) subprotocol: Vec<String>,
-
-    /// A further header of our part of the WebSocket upgrade (repeatable)
-    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
-    pub(crate) header: Vec<(String, String)>,
-
-    /// The largest message, in bytes, to send or to receive
-    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
-    pub(crate) max_message: usize,
-
-    /// Write what happens to standard error as JSON, one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// What drives the link
-    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
-    pub(crate) runtime: Runtime,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Runtime {
-    Tokio,
-    Mio,
-}
-
-/// How long a silent link stays open after the end of input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Linger {
-    For(Duration),
-    Forever,
-}
-
-impl DialArgs {
-    pub(crate) fn linger(&self) -> Linger {
-        let unasked = if self.peer.count.is_some() || self.peer.echo {
-            Linger::Forever
-        } else {
-            Linger::For(Duration::from_millis(500))
-        };
-        self.linger.unwrap_or(unasked)
-    }
-}
-
-fn linger(text: &str) -> Result<Linger, String> {
-    if text == "never" { Ok(Linger::Forever) } else { seconds(text).map(Linger::For) }
-}
-
-fn reconnect(text: &str) -> Result<Reconnect, String> {
-    match text.split(':').collect::<Vec<_>>()[..] {
-        ["never"] => Ok(Reconnect::Never),
-        ["at-once"] => Ok(Reconnect::AtOnce),
-        ["backoff"] => Ok(Reconnect::Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) }),
-        ["backoff", first, cap] => Ok(Reconnect::Backoff { first: seconds(first)?, cap: seconds(cap)? }),
-        [pause] => seconds(pause).map(Reconnect::After),
-        _ => Err("it must be never, at-once, SECONDS or backoff[:FIRST:CAP]".to_owned()),
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     Duration::try_from_secs_f64(number).map_err(|_| format!("{text:?} is not a time that can be waited for"))
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it must be `Name: value`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -220,28 +85,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn each_policy_of_reconnecting_can_be_written() {
-        assert_eq!(reconnect("never"), Ok(Reconnect::Never));
-        assert_eq!(reconnect("at-once"), Ok(Reconnect::AtOnce));
-        assert_eq!(reconnect("2.5"), Ok(Reconnect::After(Duration::from_millis(2500))));
-        let (first, cap) = (Duration::from_millis(100), Duration::from_secs(5));
-        assert_eq!(reconnect("backoff:0.1:5"), Ok(Reconnect::Backoff { first, cap }));
-        for wrong in ["", "soon", "-1", "backoff:1", "backoff:1:2:3", "1e300"] {
-            assert!(reconnect(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn counting_or_echoing_keeps_a_link_open_after_the_end_of_input() {
-        let linger = |line: &str| match Args::parse_from(line.split(' ')).command {
-            Command::Dial(args) => args.linger(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(linger("switchboard dial tcp:a:1"), Linger::For(Duration::from_millis(500)));
-        assert_eq!(linger("switchboard dial tcp:a:1 --count 3"), Linger::Forever);
-        assert_eq!(linger("switchboard dial tcp:a:1 --count 3 --linger 2"), Linger::For(Duration::from_secs(2)));
     }
 }

@@ -11,12 +11,13 @@ use std::thread;
 use std::time::Instant;
 
 use switchboard_mio::Driver;
-use tokio::runtime::{Builder, Runtime as Tokio};
+use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
 use crate::args::Runtime;
 use crate::outcome::{Code, Failure};
 use crate::session::{Links, Session};
+use crate::signals::Signals;
 
 /// Runs a session to its end; `begin` is told by what to wake it and what says that a signal asks it to stop.
 pub(crate) fn run(
@@ -93,7 +94,7 @@ impl Wake for Bell {
 fn watch_signals(waker: Waker) -> io::Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
     let tokio = Builder::new_current_thread().enable_all().build()?;
-    let mut signals = listen_for_signals(&tokio)?;
+    let mut signals = Signals::new_in(&tokio)?;
     let told = Arc::clone(&asked);
     thread::spawn(move || {
         tokio.block_on(signals.next());
@@ -103,46 +104,4 @@ fn watch_signals(waker: Waker) -> io::Result<Arc<AtomicBool>> {
         std::process::exit(130);
     });
     Ok(asked)
-}
-
-fn listen_for_signals(tokio: &Tokio) -> io::Result<Signals> {
-    let _inside = tokio.enter();
-    Signals::new()
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    }
 }

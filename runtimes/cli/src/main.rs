@@ -13,13 +13,22 @@
 //! | [`demo`] | a relay and its two clients, over each kind of link |
 
 mod args;
+mod chat;
 mod demo;
 mod drive;
+mod forward;
+mod meeting;
 mod messages;
 mod outcome;
+mod party;
 mod peer;
+mod ping;
+mod pipe;
+mod relay;
 mod report;
 mod session;
+mod signals;
+mod transfer;
 mod trust;
 
 use std::process::ExitCode;
@@ -33,6 +42,14 @@ fn main() -> ExitCode {
         Command::Demo(args) => (demo::run(args.json), args.json),
         Command::Dial(args) => (peer::dial(&args), args.peer.json),
         Command::Listen(args) => (peer::listen(&args), args.peer.json),
+        Command::Relay(args) => (relay::run(&args), args.json),
+        Command::Id(args) => (ping::id(&args), false),
+        Command::Pipe(args) => (pipe::run(&args), args.endpoint.json),
+        Command::Send(args) => (transfer::send(&args), args.endpoint.json),
+        Command::Receive(args) => (transfer::receive(&args), args.endpoint.json),
+        Command::Forward(args) => (forward::run(&args), args.endpoint.json),
+        Command::Ping(args) => (ping::run(&args), args.endpoint.json),
+        Command::Chat(args) => (chat::run(&args), args.endpoint.json),
     };
     let code = match result {
         Ok(()) => Code::Good,

@@ -13,6 +13,7 @@ use crate::messages::{self, Framing, Output};
 use crate::outcome::{Code, Failure};
 use crate::report::Report;
 use crate::session::{Plan, Session};
+use crate::trust::Files;
 use crate::{drive, trust};
 
 pub(crate) fn dial(args: &DialArgs) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub(crate) fn dial(args: &DialArgs) -> Result<(), Failure> {
     let mut options = options(&args.peer);
     (options.reconnect, options.proxy) = (args.reconnect, args.proxy.clone());
     if is_by_tls(&string) {
-        options.trust = Some(trust::client(&args.peer)?);
+        options.trust = Some(trust::client(files(&args.peer))?);
     }
     let transport = Registry::new().dial(&args.peer.string, &options)?;
     let plan = Plan::of(&args.peer, args.linger(), args.reconnect);
@@ -53,7 +54,7 @@ fn listen_as(
     made: Option<Identity>,
 ) -> Result<(), Failure> {
     if is_by_tls(&string) {
-        options.identity = trust::server(&args.peer, made)?;
+        options.identity = trust::server(files(&args.peer), made)?;
     }
     let transport = Registry::new().listen(&args.peer.string, &options)?;
     let plan = Plan::of(&args.peer, Linger::Forever, Reconnect::Never);
@@ -78,7 +79,11 @@ fn options(args: &PeerArgs) -> Options {
     }
 }
 
-fn is_by_tls(string: &ConnectionString) -> bool {
+fn files(args: &PeerArgs) -> Files<'_> {
+    Files { ca: &args.ca, own: args.cert.as_deref().zip(args.key.as_deref()) }
+}
+
+pub(crate) fn is_by_tls(string: &ConnectionString) -> bool {
     ["tls", "wss"].contains(&string.kind())
 }
 

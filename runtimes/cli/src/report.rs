@@ -13,7 +13,7 @@ use switchboard::link::tls::TlsVersion;
 use switchboard::machine::ids::LinkId;
 use switchboard::transport::{DownReason, LinkInfo};
 
-use crate::outcome::Failure;
+use crate::outcome::{Code, Failure};
 
 /// Tells of one `dial` or `listen`.
 pub(crate) struct Report {
@@ -86,6 +86,16 @@ pub(crate) fn failure(failure: &Failure, json: bool) {
         return line(&event.to_string());
     }
     line(&format!("error: {}", advised(failure)));
+}
+
+/// Writes one line to standard output; a reader that has gone is no error.
+pub(crate) fn output(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Code::Failed, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes one line to standard error.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::{Certificate, CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls_pki_types::CertificateDer;
@@ -11,13 +11,20 @@ use rustls_pki_types::pem::PemObject as _;
 use switchboard::connect::ConnectionString;
 use switchboard::link::tls::{ClientConfig, ConfigError, Identity, ServerConfig};
 
-use crate::args::PeerArgs;
 use crate::outcome::{Code, Failure};
+
+/// The files that the command line names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files<'a> {
+    /// Issuers to trust; none: those of the system.
+    pub(crate) ca: &'a [PathBuf],
+    /// Our certificate and its key.
+    pub(crate) own: Option<(&'a Path, &'a Path)>,
+}
 
 /// A certificate that its holder has signed, with its key.
 pub(crate) struct SelfSigned {
     pub(crate) pem: String,
-    pub(crate) der: Vec<u8>,
     pub(crate) identity: Identity,
 }
 
@@ -28,8 +35,8 @@ impl SelfSigned {
         names.extend(host.filter(|host| !names.iter().any(|name| name == host)).map(str::to_owned));
         let (certificate, key) = signed(names).map_err(|error| unusable("a certificate can't be made", &error))?;
         let der = certificate.der().to_vec();
-        let identity = Identity::from_der(vec![der.clone()], key.serialize_der()).map_err(refused)?;
-        Ok(Self { pem: certificate.pem(), der, identity })
+        let identity = Identity::from_der(vec![der], key.serialize_der()).map_err(refused)?;
+        Ok(Self { pem: certificate.pem(), identity })
     }
 }
 
@@ -42,24 +49,24 @@ fn signed(names: Vec<String>) -> Result<(Certificate, KeyPair), rcgen::Error> {
 }
 
 /// Whom to trust when dialling, and who we are.
-pub(crate) fn client(args: &PeerArgs) -> Result<ClientConfig, Failure> {
-    let config = if args.ca.is_empty() {
+pub(crate) fn client(files: Files<'_>) -> Result<ClientConfig, Failure> {
+    let config = if files.ca.is_empty() {
         ClientConfig::new(switchboard_tokio::system_roots())
             .map_err(|error| refused(error).advise("this system has none that can be read: name some by --ca FILE"))?
     } else {
-        ClientConfig::new(authorities(args)?).map_err(refused)?
+        ClientConfig::new(authorities(files)?).map_err(refused)?
     };
-    let identity = from_files(args)?;
+    let identity = from_files(files)?;
     Ok(identity.iter().fold(config, ClientConfig::identity))
 }
 
 /// Who we are when listening, and from whom clients need a certificate; none: nobody has said who we are.
-pub(crate) fn server(args: &PeerArgs, made: Option<Identity>) -> Result<Option<ServerConfig>, Failure> {
-    let Some(identity) = made.map_or_else(|| from_files(args), |made| Ok(Some(made)))? else { return Ok(None) };
-    let config = if args.ca.is_empty() {
+pub(crate) fn server(files: Files<'_>, made: Option<Identity>) -> Result<Option<ServerConfig>, Failure> {
+    let Some(identity) = made.map_or_else(|| from_files(files), |made| Ok(Some(made)))? else { return Ok(None) };
+    let config = if files.ca.is_empty() {
         ServerConfig::new(&identity)
     } else {
-        ServerConfig::for_clients_of(&identity, authorities(args)?)
+        ServerConfig::for_clients_of(&identity, authorities(files)?)
     };
     config.map(Some).map_err(refused)
 }
@@ -81,9 +88,9 @@ pub(crate) fn host(string: &ConnectionString) -> Option<String> {
     by_url.or_else(|_| string.host_port().map(|(host, _)| host)).ok()
 }
 
-fn authorities(args: &PeerArgs) -> Result<Vec<Vec<u8>>, Failure> {
+fn authorities(files: Files<'_>) -> Result<Vec<Vec<u8>>, Failure> {
     let mut all = Vec::new();
-    for file in &args.ca {
+    for file in files.ca {
         let pem = read(file)?;
         let before = all.len();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -96,8 +103,8 @@ fn authorities(args: &PeerArgs) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(all)
 }
 
-fn from_files(args: &PeerArgs) -> Result<Option<Identity>, Failure> {
-    let (Some(cert), Some(key)) = (&args.cert, &args.key) else { return Ok(None) };
+fn from_files(files: Files<'_>) -> Result<Option<Identity>, Failure> {
+    let Some((cert, key)) = files.own else { return Ok(None) };
     let identity = Identity::from_pem(&read(cert)?, &read(key)?);
     identity.map(Some).map_err(|error| unusable(&format!("{} and {}", cert.display(), key.display()), &error))
 }

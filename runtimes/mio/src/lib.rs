@@ -6,6 +6,9 @@
 //!
 //! In debug builds the laws of the contract are asserted around the machine, and a breach panics.
 
+mod endpoint;
+#[path = "../../environment.rs"]
+pub mod environment;
 mod resolver;
 mod sockets;
 
@@ -21,6 +24,7 @@ use switchboard::machine::pump::{Budget, Pump, Turn};
 use switchboard::machine::time::Epoch;
 use switchboard::machine::{Cx, Machine};
 
+pub use endpoint::{Endpoint, StartError};
 pub use sockets::MioSockets;
 
 const ON_BREACH: OnBreach = if cfg!(debug_assertions) { OnBreach::Panic } else { OnBreach::Ignore };

@@ -28,6 +28,9 @@
 //!
 //! The task ends with its last handle, and its sockets with it: nothing is left behind.
 
+mod endpoint;
+#[path = "../../environment.rs"]
+pub mod environment;
 mod sockets;
 mod wakeups;
 
@@ -53,6 +56,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+pub use endpoint::{Endpoint, MAX_KEPT_BYTES, MAX_KEPT_EVENTS};
 pub use sockets::TokioSockets;
 use wakeups::Wakeups;
 

@@ -149,7 +149,9 @@ impl Host {
         if !matches!(entered, Entered::Same) {
             self.announce(join.room, from, out);
         }
-        self.answer(now, from, link, join, out);
+        // Whoever is new has a list of before, or of another relay, whatever its version.
+        let known = if matches!(entered, Entered::New) { 0 } else { join.known };
+        self.answer(now, from, link, (join.room, known), out);
     }
 
     fn may_join(&mut self, now: Instant, from: Address, link: LinkId, join: &Join<'_>) -> Result<(), Refusal> {
@@ -225,13 +227,13 @@ impl Host {
         now: Instant,
         from: Address,
         link: LinkId,
-        join: &Join<'_>,
+        (hash, known): (RoomHash, u64),
         out: &mut impl FnMut(LinkId, &[u8]),
     ) {
-        let Some(room) = self.rooms.get_mut(&join.room) else { return };
+        let Some(room) = self.rooms.get_mut(&hash) else { return };
         let version = room.version;
-        if join.known == version {
-            return out(link, &ToMember::Current { room: join.room, version }.encode());
+        if known == version {
+            return out(link, &ToMember::Current { room: hash, version }.encode());
         }
         let Some(member) = room.members.get_mut(&from) else { return };
         if member.listed.is_some_and(|(at, on)| on == link && now - at < LIST_EVERY) {
@@ -240,7 +242,7 @@ impl Host {
         }
         member.listed = Some((now, link));
         let (since, total) = (member.since, room.members.len() as u32);
-        let head = Members { room: join.room, version, since, index: 0, total, entries: Vec::new() };
+        let head = Members { room: hash, version, since, index: 0, total, entries: Vec::new() };
         head.in_chunks(room.members.iter().map(|(address, member)| member.entry(*address)), |part| out(link, part));
         self.statistics.lists += 1;
     }

@@ -6,8 +6,9 @@
 //! compared with the one before, and the differences are events. So a link that fails costs the application nothing
 //! but what was broadcast meanwhile.
 //!
-//! *Keys.* [`Peer::holds`] says who has been given our chain. It is forgotten where the other may have lost it: its
-//! session is lost, it asks for it, or the relay says that we came anew. Somebody who has had it and left makes the
+//! *Keys.* Who has been given our chain is noted, and forgotten where the other may have lost it: its session is lost,
+//! it asks for it, or the relay says that we came anew. It is then given again at the next broadcast, but not more
+//! often than every [`KEY_AFTER`], as it may be out of reach. Somebody who has had it and left makes the
 //! next broadcast start a fresh chain. A key may come before the relay has told who its owner is; such keys wait, few
 //! and not for long, since they prove to come from somebody with the secret.
 
@@ -34,6 +35,9 @@ use crate::wire::signal::{SenderKey, Signal, WantKey};
 /// How long a member waits for an answer before it asks again, at first; then twice as long each time, at most
 /// [`Limits::room_refresh`]. It never asks more often on one link.
 pub const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// How soon a member is given the same key again.
+pub const KEY_AFTER: Duration = Duration::from_secs(1);
 
 /// A room that we are in, or want to be in.
 #[derive(Debug)]
@@ -77,8 +81,8 @@ struct Peer {
     name: String,
     /// Whether it has been given our chain, and nothing says that it may have lost it.
     holds: bool,
-    /// Whether it has ever been given it.
-    had: bool,
+    /// When it was given it last; none: never.
+    given: Option<Instant>,
     receiving: Receiving,
     /// When it was last asked for its key.
     wanted: Option<Instant>,
@@ -203,6 +207,7 @@ impl Membership {
     /// One reason per rule.
     pub fn broadcast(
         &mut self,
+        now: Instant,
         identity: &Identity,
         bytes: &[u8],
         out: &mut impl FnMut(Action),
@@ -214,20 +219,20 @@ impl Membership {
         if self.state != State::Up || self.version == 0 {
             return Err(BroadcastError::NotJoined);
         }
-        self.give_keys(out);
+        self.give_keys(now, out);
         let room = self.hash();
         let write = |envelope: Envelope<'_>| ToHost::Broadcast { room, envelope }.encode();
         out(Action::ToRelay(self.sending.seal(room, identity, bytes, write)));
         Ok(())
     }
 
-    fn give_keys(&mut self, out: &mut impl FnMut(Action)) {
+    fn give_keys(&mut self, now: Instant, out: &mut impl FnMut(Action)) {
         if std::mem::take(&mut self.renew) {
             self.sending.renew(&mut self.rng);
-            self.peers.values_mut().for_each(|peer| (peer.holds, peer.had) = (false, false));
+            self.peers.values_mut().for_each(|peer| (peer.holds, peer.given) = (false, None));
         }
-        for (to, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.holds) {
-            (peer.holds, peer.had) = (true, true);
+        for (to, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.lacks_key(now)) {
+            (peer.holds, peer.given) = (true, Some(now));
             let signal = Signal::SenderKey(self.sending.key(&self.room, &self.us, to));
             out(Action::ToMember { to: *to, signal });
         }
@@ -379,6 +384,10 @@ impl Membership {
 }
 
 impl Peer {
+    fn lacks_key(&self, now: Instant) -> bool {
+        !self.holds && self.given.is_none_or(|at| now - at >= KEY_AFTER)
+    }
+
     fn member(&self, address: Address) -> Member {
         Member { address, name: self.name.clone() }
     }

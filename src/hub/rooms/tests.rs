@@ -118,6 +118,19 @@ fn a_key_that_went_down_with_its_session_is_given_again() {
 }
 
 #[test]
+fn a_member_that_cannot_be_reached_is_not_tried_at_every_broadcast() {
+    let mut world = World::new(14);
+    let [ada, bob] = [world.enter("Ada"), world.enter("Bob")];
+    world.run(SECOND);
+    world.sessions_break = true;
+    for _ in 0..100 {
+        world.say(ada, "anybody there?").unwrap();
+        world.run(SECOND / 10);
+    }
+    assert!((5..=10).contains(&world.keys_to(bob)), "{}", world.keys_to(bob));
+}
+
+#[test]
 fn a_link_that_fails_and_comes_back_within_the_grace_is_no_event() {
     let mut world = World::new(7);
     let [ada, bob] = [world.enter("Ada"), world.enter("Bob")];

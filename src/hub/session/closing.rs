@@ -54,21 +54,29 @@ impl Session {
         self.phase = Phase::Draining(Box::new(Goodbye { code, text, due: false, times: 0, heard: false }));
         self.progress = now;
         self.timers.set(SessionTimer::Close, now + self.config.resume);
-        self.check_drained(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     /// Ends the session at once, without a word to the peer; [`SessionEvent::Closed`] follows.
+    ///
+    /// A peer that has [forgotten](CloseReason::Forgotten) a session to which we say goodbye has heard that, and its
+    /// answer was lost: it has all that was sent.
     pub fn abort(&mut self, reason: CloseReason) {
         if self.is_over() {
             return;
         }
+        let reason =
+            if reason == CloseReason::Forgotten && self.has_said_goodbye() { CloseReason::Local } else { reason };
         self.phase = Phase::Closed;
         self.timers.clear();
         self.paths.clear();
         self.ready.clear();
         self.current = None;
         self.events.push_back(SessionEvent::Closed(reason));
+    }
+
+    fn has_said_goodbye(&self) -> bool {
+        matches!(&self.phase, Phase::Leaving(goodbye) if goodbye.times > 0)
     }
 
     /// Whether it has ended.

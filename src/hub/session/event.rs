@@ -10,6 +10,13 @@ use crate::wire::session::BadRecord;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId(pub u8);
 
+impl PathId {
+    /// Whether the session's initiator has opened it.
+    pub const fn is_initiators(self) -> bool {
+        self.0.is_multiple_of(2)
+    }
+}
+
 impl fmt::Display for PathId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "path {}", self.0)

@@ -216,11 +216,9 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Raises the grant; whether it was raised.
-    pub(super) fn grant(&mut self, granted: u64) -> bool {
-        let raised = granted > self.granted;
+    /// Raises the grant.
+    pub(super) fn grant(&mut self, granted: u64) {
         self.granted = self.granted.max(granted);
-        raised
     }
 
     /// Whether the run is still in the air, in that packet of that path; and since when.

@@ -54,6 +54,7 @@ pub(super) struct Path {
     /// The highest acknowledged.
     largest: Option<u64>,
     progress: Instant,
+    trusted: Instant,
     sent: Instant,
     heard: Instant,
     probes: u32,
@@ -122,6 +123,7 @@ impl Path {
             packet: 0,
             largest: None,
             progress: now,
+            trusted: now,
             sent: now,
             heard: now,
             probes: 0,
@@ -141,11 +143,6 @@ impl Path {
     /// Whether more runs may be sent on it.
     pub(super) fn has_window(&self) -> bool {
         self.info.direct || self.probing || self.bytes < self.window.size()
-    }
-
-    /// Runs in the air.
-    pub(super) const fn runs(&self) -> usize {
-        self.runs
     }
 
     /// The number of the packet that is being made.
@@ -278,7 +275,7 @@ impl Path {
         if self.runs == 0 {
             return false;
         }
-        let due = self.progress + self.patience(suspicion);
+        let due = self.progress.max(self.trusted) + self.patience(suspicion);
         if due > now {
             self.timers.set(PathTimer::Suspect, due);
         }
@@ -342,7 +339,7 @@ impl Path {
 
     /// Asks again.
     pub(super) fn repeat_ping(&mut self) {
-        self.wants_ping = self.ping.is_some();
+        self.wants_ping |= self.ping.is_some();
     }
 
     /// Whether it owes an answer and was silent for too long; else the timer is set anew.
@@ -389,7 +386,7 @@ impl Path {
     /// The path works again: what is in the air has its full time.
     pub(super) fn trust(&mut self, now: Instant, suspicion: Duration) {
         self.tell_suspect = false;
-        self.progress = now;
+        self.trusted = now;
         if self.runs > 0 {
             self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
         }

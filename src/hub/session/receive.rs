@@ -31,8 +31,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes in the first packet of a path that the peer opened, and adds that path. Later ones go to
-    /// [`Self::receive`].
+    /// Takes in the first packet of a path that the peer opened, and adds that path; if there was one of that id, the
+    /// peer has given it up, and it is replaced. Later packets go to [`Self::receive`].
     ///
     /// # Errors
     /// The rule broken; then there is no path.
@@ -48,10 +48,7 @@ impl Session {
             return Err(Misbehaved::PathParity);
         }
         let id = PathId(path);
-        if self.index(id).is_some() {
-            return Err(Misbehaved::Attachment);
-        }
-        if self.paths.len() >= self.config.paths {
+        if self.index(id).is_none() && self.paths.len() >= self.config.paths {
             return Err(Misbehaved::TooManyPaths);
         }
         self.add_path(now, id, info);
@@ -194,14 +191,8 @@ impl Session {
                 path.acknowledged(now, &landed);
             }
         })?;
-        match ack.granted {
-            Some(granted) if !lane.reliable || granted > 1 << 62 => return Err(Misbehaved::GrantBeyondSense),
-            Some(granted) => {
-                if lane.outgoing.grant(granted) {
-                    self.repeats = 0;
-                }
-            }
-            None => {}
+        if let Some(granted) = ack.granted {
+            lane.grant(granted)?;
         }
         if lane.outgoing.has_become_writable(self.config.outgoing(ack.channel, lane.reliable)) {
             self.events.push_back(SessionEvent::Writable(super::ChannelId(ack.channel)));
@@ -214,15 +205,13 @@ impl Session {
         let Some(index) = self.index(path) else { return Ok(()) };
         let path = &mut self.paths[index];
         let Some(answer) = path.answered(now, id)? else { return Ok(()) };
-        let (id, lossy) = (path.id, path.info.lossy);
+        let id = path.id;
         if answer.was == State::Suspect {
             path.trust(now, suspicion);
-            if !lossy {
-                self.lose_path(now, id, answer.asked);
-            }
+            self.lose_path(now, id, answer.asked);
         }
-        self.choose(now);
-        if answer.first && self.current == Some(id) {
+        let changed = self.choose(now);
+        if answer.first && !changed && self.current == Some(id) {
             self.report();
         }
         Ok(())
@@ -231,10 +220,7 @@ impl Session {
     fn after_packet(&mut self, now: Instant) {
         self.detect_losses(now);
         self.tell_readable();
-        self.check_drained(now);
-        self.arm_repeat(now);
-        self.arm_lifetime();
-        self.wake_all();
+        self.settle(now);
         if !self.timers.runs(SessionTimer::Trim) {
             self.timers.set(SessionTimer::Trim, now + super::timeouts::TRIM_AFTER);
         }

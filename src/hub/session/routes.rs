@@ -30,7 +30,7 @@ impl Session {
         self.paths.remove(index);
         self.ready.retain(|ready| *ready != path);
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     /// A free id for a path that this side opens; none if there are as many paths as allowed.
@@ -45,7 +45,7 @@ impl Session {
     pub fn set_policy(&mut self, now: Instant, policy: PathPolicy) {
         self.policy = policy;
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
     fn put_path(&mut self, now: Instant, id: PathId, info: PathInfo, attaching: bool) {
@@ -58,23 +58,24 @@ impl Session {
         if !std::mem::replace(&mut self.has_had_path, true) {
             path.state = State::Usable;
         }
+        self.paths.reserve_exact(1);
         self.paths.push(path);
         self.choose(now);
-        self.wake_all();
+        self.settle(now);
     }
 
-    /// Chooses the path for messages anew.
-    pub(super) fn choose(&mut self, now: Instant) {
+    /// Chooses the path for messages anew; whether it is another one.
+    pub(super) fn choose(&mut self, now: Instant) -> bool {
         let best = self.best().map(|index| self.paths[index].id);
         if best == self.current {
-            return;
+            return false;
         }
         let before = std::mem::replace(&mut self.current, best);
         let Some(current) = best else {
             self.statistics.disconnects += 1;
             self.events.push_back(SessionEvent::Disconnected);
             self.timers.set(SessionTimer::Resume, now + self.config.resume);
-            return;
+            return true;
         };
         self.timers.stop(SessionTimer::Resume);
         if before.is_none() && self.statistics.path_changes > 0 {
@@ -83,6 +84,7 @@ impl Session {
         self.statistics.path_changes += 1;
         self.report();
         self.move_to(now, current);
+        true
     }
 
     /// Tells which path is used.
@@ -186,8 +188,8 @@ impl Session {
         }
     }
 
-    /// A run in the air is lost.
-    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) {
+    /// A run in the air is lost. Whether it goes again.
+    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) -> bool {
         let paths = &mut self.paths;
         let outgoing = &mut self.lanes[usize::from(flight.channel)].outgoing;
         let abandoned = outgoing.lose(now, flight.number, |landed| {
@@ -197,6 +199,7 @@ impl Session {
         });
         self.statistics.lost += 1;
         self.given_up(abandoned);
+        abandoned == 0
     }
 
     /// The path makes no progress.
@@ -205,8 +208,12 @@ impl Session {
         path.suspect();
         path.tell_suspect = tell;
         path.timers.stop(PathTimer::Suspect);
+        let id = path.id;
         self.statistics.suspicions += 1;
         self.choose(now);
+        if self.current.is_some_and(|current| current != id) {
+            self.lose_path(now, id, Instant::from_nanos(u64::MAX));
+        }
     }
 
     /// The peer suspects a path: ours may not arrive there, so it is not preferred until it has answered us.

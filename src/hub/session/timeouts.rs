@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Session;
 use super::event::{CloseReason, PathId};
 use super::path::{ACK_DELAY, Flight};
 use super::timers::{PathTimer, SessionTimer};
+use super::{Lane, Session};
 use crate::machine::time::Instant;
 
 /// Traffic must have ceased for so long until buffers are given back.
@@ -25,9 +25,14 @@ impl Session {
                 self.on_path_timer(now, index, timer);
             }
         }
+        self.settle(now);
+    }
+
+    /// What follows from whatever has happened: timers, and paths that have something to send.
+    pub(super) fn settle(&mut self, now: Instant) {
         self.check_drained(now);
+        self.arm_lifetime(now);
         self.arm_repeat(now);
-        self.arm_lifetime();
         self.wake_all();
     }
 
@@ -57,16 +62,21 @@ impl Session {
         }
     }
 
-    /// Sends the oldest run in the air again, whatever the window says.
+    /// Sends the oldest run in the air again, whatever the window says; what may not be sent again is given up.
     fn probe(&mut self, now: Instant, index: usize) {
-        let id = self.paths[index].id;
-        let lanes = &self.lanes;
-        let flies =
-            |flight: &Flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet);
-        let Some(flight) = self.paths[index].oldest(flies) else { return };
         self.paths[index].probing = true;
         self.statistics.probes += 1;
-        self.lose(now, flight);
+        while let Some(flight) = self.oldest_flight(index) {
+            if self.lose(now, flight) {
+                return;
+            }
+        }
+    }
+
+    fn oldest_flight(&mut self, index: usize) -> Option<Flight> {
+        let (path, lanes) = (&mut self.paths[index], &self.lanes);
+        let id = path.id;
+        path.oldest(|flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet))
     }
 
     fn expire(&mut self, now: Instant) {
@@ -102,8 +112,12 @@ impl Session {
     }
 
     /// Waits for the oldest waiting run that may become too old.
-    pub(super) fn arm_lifetime(&mut self) {
-        match self.lanes.iter().filter_map(|lane| lane.outgoing.expiry()).min() {
+    fn arm_lifetime(&mut self, now: Instant) {
+        let expiry = |lanes: &[Lane]| lanes.iter().filter_map(|lane| lane.outgoing.expiry()).min();
+        if expiry(&self.lanes).is_some_and(|expiry| expiry <= now) {
+            self.expire(now);
+        }
+        match expiry(&self.lanes) {
             Some(expiry) => self.timers.set(SessionTimer::Lifetime, expiry),
             None => self.timers.stop(SessionTimer::Lifetime),
         }

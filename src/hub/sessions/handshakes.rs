@@ -32,7 +32,7 @@ impl Core {
         };
         if !taken {
             self.statistics.dropped_packets += 1;
-            self.free_route(link, ours, Some(theirs), Unreachable::Misbehaved);
+            self.free_route(link, ours, Some(theirs), Unreachable::Closed);
         }
     }
 
@@ -129,6 +129,7 @@ impl Core {
         self.sessions.by_key.insert(key, id);
         let Some(path) = entry.paths.first() else { return };
         let (path, link, policy, purpose) = (path.id, path.link, entry.policy, entry.purpose);
+        let initiator = entry.initiator;
         entry.verdict = last.map(Vec::into_boxed_slice);
         self.repeat_verdict(id, path);
         let info = self.path_info(link, id);
@@ -138,9 +139,11 @@ impl Core {
         }
         match purpose {
             Purpose::Application => self.event(Event::Opened { session: id, peer }),
-            Purpose::Room => self.on_member_session(now, id, peer),
+            Purpose::Room => self.on_member_session(now, id, peer, initiator),
         }
-        self.seek_path(id);
+        if initiator {
+            self.seek_path(id);
+        }
     }
 
     /// The other side has not heard that the application has accepted it.

@@ -206,17 +206,37 @@ impl Core {
         };
         let info = self.path_info(link, id);
         let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
-        if entry.path_on(link).is_some() {
-            return false;
-        }
         let Progress::Live(session) = &mut entry.progress else { return false };
         let Ok(path) = session.open_attach(now, info, packet) else { return false };
+        if let Some(known) = entry.paths.iter().find(|known| known.link == link).map(|known| known.id) {
+            // Both sides asked at the same time: both keep the one that the session's initiator asked for.
+            if known.is_initiators() && !path.is_initiators() {
+                session.remove_path(now, path);
+                self.after_session(now, id);
+                return false;
+            }
+            if known != path {
+                session.remove_path(now, known);
+            }
+            self.give_up_path(id, known);
+        }
+        // The peer gives its numbers anew, maybe before we have heard that the last path of one is gone.
+        self.give_up_path(id, path);
+        let Some(entry) = self.sessions.table.get_mut(id) else { return false };
         entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
         }
         self.after_session(now, id);
         true
+    }
+
+    /// One path gives way to another on the same link.
+    fn give_up_path(&mut self, id: SessionId, path: PathId) {
+        let Some(entry) = self.sessions.table.get_mut(id) else { return };
+        let Some(at) = entry.paths.iter().position(|known| known.id == path) else { return };
+        let lost = entry.paths.remove(at);
+        self.free_route(lost.link, lost.ours, lost.theirs, Unreachable::Closed);
     }
 
     pub(in crate::hub) fn list_path(&mut self, id: SessionId, path: PathId) {

@@ -1,45 +1,86 @@
-//! The server: passes each message from one of its two links to the other, on a thread driven by mio.
+//! The relay, on a thread driven by mio.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use switchboard::connect::{ConnectionString, Options, Registry};
-use switchboard::machine::Cx;
-use switchboard::transport::alone::{AloneEvent, Message, SendError};
-use switchboard::transport::{Alone, TransportEvent};
-use switchboard_mio::Driver;
+use switchboard::connect;
+use switchboard::hub::{Event, Policy, Quotas, TransportId};
+use switchboard::link::noise::SecretKey;
+use switchboard_mio::Endpoint;
 
 use crate::outcome::{Code, Failure};
-use crate::report::connectable;
-use crate::session::Links;
+
+/// How long goodbyes are waited for.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A relay that runs.
 pub(super) struct Relay {
-    /// How to dial it.
-    pub(super) string: String,
+    /// Where it listens: for `tcp:`, and for `ws:`.
+    pub(super) addresses: Vec<SocketAddr>,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
 impl Relay {
-    /// Listens on a port of the system's choice.
-    pub(super) fn start(kind: &str, options: &Options) -> Result<Self, Failure> {
-        let string =
-            if kind.starts_with("ws") { format!("{kind}://127.0.0.1:0/") } else { format!("{kind}:127.0.0.1:0") };
-        let links = Alone::new(Registry::new().listen(&string, options)?, options.limits.clone());
-        let parsed = ConnectionString::parse(&string)?;
-        let (told, addresses) = channel();
-        let thread = thread::spawn(move || serve(links, &parsed, told));
-        match addresses.recv() {
-            Ok(string) => Ok(Self { string, thread }),
+    /// Listens on ports of the system's choice.
+    pub(super) fn start() -> Result<Self, Failure> {
+        let builder = connect::Endpoint::builder(new_key()?).relays_for(Policy::Open, Quotas::default());
+        let builder = builder.listen("tcp:127.0.0.1:0").listen("ws://127.0.0.1:0/");
+        let stop = Arc::new(AtomicBool::new(false));
+        let ((waking, wakers), (told, addresses)) = (channel(), channel());
+        let asked = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut endpoint = Endpoint::start(builder).map_err(failed)?;
+            _ = waking.send(endpoint.waker());
+            serve(&mut endpoint, &asked, &told)
+        });
+        match wakers.recv() {
+            Ok(waker) => {
+                let listening: BTreeMap<_, _> = addresses.iter().take(2).collect();
+                Ok(Self { addresses: listening.into_values().collect(), stop, waker, thread })
+            }
             Err(_) => Err(joined(thread).err().unwrap_or_else(|| failed("it ended at once"))),
         }
     }
 
-    /// Waits for its end, which follows that of both clients.
+    /// Ends it.
     pub(super) fn finish(self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
         joined(self.thread)
     }
+}
+
+/// The key of an endpoint that lives as long as the demonstration.
+pub(super) fn new_key() -> Result<SecretKey, Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(failed)?;
+    Ok(SecretKey::from_bytes(&seed))
+}
+
+fn serve(endpoint: &mut Endpoint, asked: &AtomicBool, told: &Sender<(TransportId, SocketAddr)>) -> Result<(), Failure> {
+    while !asked.load(Ordering::Acquire) {
+        match endpoint.turn(None).map_err(failed)? {
+            Some(Event::Listening { transport, address }) => _ = told.send((transport, address)),
+            Some(Event::Failed { reason, .. }) => return Err(failed(reason)),
+            _ => {}
+        }
+    }
+    endpoint.stop();
+    let until = Instant::now() + FAREWELL;
+    while let Some(rest) = until.checked_duration_since(Instant::now()) {
+        if endpoint.turn(Some(rest)).map_err(failed)? == Some(Event::Stopped) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn joined(thread: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
@@ -48,48 +89,4 @@ fn joined(thread: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
 
 fn failed(why: impl std::fmt::Display) -> Failure {
     Failure::new(Code::Failed, format!("the relay has failed: {why}"))
-}
-
-fn serve(links: Links, string: &ConnectionString, told: Sender<String>) -> Result<(), Failure> {
-    let mut driver = Driver::new(links).map_err(failed)?;
-    let mut passing = Passing::default();
-    driver.act(|links, cx| links.start(cx));
-    let served = driver.run(|driver, event| {
-        match event {
-            AloneEvent::Transport(TransportEvent::Listening(address)) => _ = told.send(connectable(string, address)),
-            AloneEvent::Transport(TransportEvent::Failed(reason)) => return ControlFlow::Break(Err(failed(reason))),
-            AloneEvent::Transport(TransportEvent::Stopped) => return ControlFlow::Break(Ok(())),
-            AloneEvent::Transport(TransportEvent::Down(..)) => passing.downs += 1,
-            _ => {}
-        }
-        driver.act(|links, cx| passing.pass(links, cx));
-        ControlFlow::Continue(())
-    });
-    served.map_err(failed)?
-}
-
-/// What is under way from one link to the other.
-#[derive(Default)]
-struct Passing {
-    held: Option<Message>,
-    downs: u32,
-}
-
-impl Passing {
-    fn pass(&mut self, links: &mut Links, cx: &mut Cx<'_>) {
-        while let Some(message) = self.held.take().or_else(|| links.recv(cx)) {
-            let other = links.links().find(|link| *link != message.link);
-            let waits = match other {
-                Some(link) => links.send(cx, link, message.kind, &message.bytes) == Err(SendError::Blocked),
-                None => self.downs == 0,
-            };
-            if waits {
-                self.held = Some(message);
-                return;
-            }
-        }
-        if self.downs == 2 {
-            links.stop(cx);
-        }
-    }
 }

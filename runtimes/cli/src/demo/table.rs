@@ -2,12 +2,11 @@
 
 use std::io::{self, IsTerminal as _};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::Row;
+use super::Outcome;
 
-const HEAD: [&str; 10] =
-    ["kind", "sent", "received", "lost", "repeated", "out of order", "MB", "seconds", "messages/s", "MB/s"];
+const HEAD: [&str; 7] = ["sent", "received", "lost", "repeated", "out of order", "stall", "path changes"];
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy)]
@@ -27,71 +26,49 @@ impl Style {
     }
 }
 
-pub(super) fn text(rows: &[Row], perfect: bool, style: Style) -> String {
-    let cells: Vec<_> = rows.iter().map(cells).collect();
-    let widths: Vec<_> = (0..HEAD.len()).map(|column| width(column, &cells)).collect();
-    let head = HEAD.map(str::to_owned);
-    let mut lines = vec![String::new(), style.paint("1", &aligned(&head, &widths))];
-    lines.push("-".repeat(widths.iter().sum::<usize>() + 2 * (HEAD.len() - 1)));
-    lines.extend(cells.iter().map(|cells| aligned(cells, &widths)));
-    lines.push(String::new());
-    lines.push(if perfect {
+pub(super) fn text(outcome: &Outcome, style: Style) -> String {
+    let cells = cells(outcome);
+    let widths: Vec<_> = HEAD.iter().zip(&cells).map(|(head, cell)| head.len().max(cell.len())).collect();
+    let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (HEAD.len() - 1));
+    let verdict = if outcome.is_perfect() {
         style.paint("32", "Every message arrived, once and in order.")
     } else {
         style.paint("31", "NOT every message arrived, once and in order.")
-    });
-    lines.join("\n")
+    };
+    let head = style.paint("1", &aligned(&HEAD.map(str::to_owned), &widths));
+    [String::new(), head, rule, aligned(&cells, &widths), String::new(), verdict].join("\n")
 }
 
-pub(super) fn json(rows: &[Row], perfect: bool) -> String {
-    let kinds: Vec<Value> = rows.iter().map(object).collect();
-    json!({"ok": perfect, "kinds": kinds}).to_string()
-}
-
-fn object(row: &Row) -> Value {
-    let (tally, seconds) = (&row.tally, row.time.as_secs_f64());
+pub(super) fn json(outcome: &Outcome) -> String {
+    let tally = &outcome.tally;
     json!({
-        "kind": row.kind,
-        "sent": row.sent,
+        "sent": outcome.sent,
         "received": tally.received,
         "lost": tally.lost,
         "repeated": tally.repeated,
         "out_of_order": tally.out_of_order,
-        "bytes": tally.bytes,
-        "seconds": seconds,
-        "messages_per_second": tally.received as f64 / seconds,
-        "bytes_per_second": tally.bytes as f64 / seconds,
+        "stall_ms": tally.stall.as_millis() as u64,
+        "path_changes": outcome.path_changes,
     })
+    .to_string()
 }
 
-fn cells(row: &Row) -> [String; HEAD.len()] {
-    let (tally, seconds) = (&row.tally, row.time.as_secs_f64());
-    let megabytes = tally.bytes as f64 / 1e6;
+fn cells(outcome: &Outcome) -> [String; HEAD.len()] {
+    let tally = &outcome.tally;
     [
-        row.kind.to_owned(),
-        grouped(row.sent),
+        grouped(outcome.sent),
         grouped(tally.received),
         grouped(tally.lost),
         grouped(tally.repeated),
         grouped(tally.out_of_order),
-        format!("{megabytes:.1}"),
-        format!("{seconds:.3}"),
-        grouped((tally.received as f64 / seconds) as u64),
-        format!("{:.1}", megabytes / seconds),
+        format!("{} ms", tally.stall.as_millis()),
+        grouped(outcome.path_changes),
     ]
 }
 
-fn width(column: usize, rows: &[[String; HEAD.len()]]) -> usize {
-    rows.iter().map(|cells| cells[column].len()).chain([HEAD[column].len()]).max().unwrap_or_default()
-}
-
-/// The first column to the left, numbers to the right.
 fn aligned(cells: &[String; HEAD.len()], widths: &[usize]) -> String {
-    let mut line = format!("{:<width$}", cells[0], width = widths[0]);
-    for (cell, width) in cells.iter().zip(widths).skip(1) {
-        line.push_str(&format!("  {cell:>width$}"));
-    }
-    line
+    let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
+    cells.collect::<Vec<_>>().join("  ")
 }
 
 /// A number with its thousands apart.
@@ -109,8 +86,6 @@ pub(super) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::tally::Tally;
     use super::*;
 
@@ -121,9 +96,10 @@ mod tests {
 
     #[test]
     fn the_columns_of_the_table_are_aligned() {
-        let row = |kind| Row { kind, sent: 4000, tally: Tally::of('a'), time: Duration::from_millis(250) };
-        let text = text(&[row("tcp"), row("wss")], false, Style { coloured: false });
-        let lines: Vec<_> = text.lines().skip(1).take(4).collect();
+        let outcome = Outcome { sent: 123_456_789, path_changes: 2, tally: Tally::new() };
+        let text = text(&outcome, Style { coloured: false });
+        let lines: Vec<_> = text.lines().skip(1).take(3).collect();
         assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
+        assert!(text.ends_with("NOT every message arrived, once and in order."));
     }
 }

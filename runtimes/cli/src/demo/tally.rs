@@ -1,53 +1,59 @@
 //! The messages of the demonstration, which can be told apart and checked, and the count of those that came.
 
-use switchboard::machine::payload::Kind;
+use std::time::{Duration, Instant};
 
-/// Messages that each client sends.
-pub(super) const COUNT: u64 = 2000;
+/// Messages that are sent.
+pub(super) const COUNT: u64 = 2_000;
 
-/// The message of one sender with one number: its size and content follow from both, one in four is text.
-pub(super) fn payload(sender: char, number: u64) -> (Kind, Vec<u8>) {
-    let mut bytes = format!("{sender} {number:08} ").into_bytes();
+/// The message with one number: its size and content follow from the number.
+pub(super) fn payload(number: u64) -> Vec<u8> {
+    let mut bytes = format!("{number:08} ").into_bytes();
     bytes.resize(size(number), b'a' + (number % 26) as u8);
-    (if number.is_multiple_of(4) { Kind::Text } else { Kind::Binary }, bytes)
+    bytes
 }
 
 const fn size(number: u64) -> usize {
     match number {
-        number if number % 1000 == 999 => 1024 * 1024,
-        number if number % 100 == 50 => 64 * 1024,
+        number if number % 500 == 499 => 256 * 1024,
         number => [16, 60, 250, 1_000, 4_000, 16_000][(number % 6) as usize],
     }
 }
 
-/// What has come from one sender, or from both.
+/// What has come.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
-    sender: char,
     seen: Vec<bool>,
     highest: Option<u64>,
+    last_at: Option<Instant>,
     pub(super) received: u64,
     pub(super) lost: u64,
     pub(super) repeated: u64,
     pub(super) out_of_order: u64,
-    pub(super) bytes: u64,
+    /// The longest time from one message to the next.
+    pub(super) stall: Duration,
 }
 
 impl Tally {
     /// Nothing yet: all is lost.
-    pub(super) fn of(sender: char) -> Self {
-        let seen = vec![false; COUNT as usize];
-        Self { sender, seen, highest: None, received: 0, lost: COUNT, repeated: 0, out_of_order: 0, bytes: 0 }
+    pub(super) fn new() -> Self {
+        Self {
+            seen: vec![false; COUNT as usize],
+            highest: None,
+            last_at: None,
+            received: 0,
+            lost: COUNT,
+            repeated: 0,
+            out_of_order: 0,
+            stall: Duration::ZERO,
+        }
     }
 
     /// Counts one message; one that is not exactly as it was sent is passed over, and so stays lost.
-    pub(super) fn count(&mut self, kind: Kind, bytes: &[u8]) {
-        let Some(number) = number(bytes).filter(|number| payload(self.sender, *number) == (kind, bytes.to_vec()))
-        else {
-            return;
-        };
+    pub(super) fn count(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(number) = number(bytes).filter(|number| payload(*number) == bytes) else { return };
         self.received += 1;
-        self.bytes += bytes.len() as u64;
+        self.stall = self.stall.max(self.last_at.map_or(Duration::ZERO, |last| now - last));
+        self.last_at = Some(now);
         if std::mem::replace(&mut self.seen[number as usize], true) {
             self.repeated += 1;
             return;
@@ -59,31 +65,19 @@ impl Tally {
         self.highest = self.highest.max(Some(number));
     }
 
-    /// Whether the last message has come.
-    pub(super) fn is_complete(&self) -> bool {
-        self.highest == Some(COUNT - 1)
+    /// Whether each message has come.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.lost == 0
     }
 
     /// Whether each message has come once and in order.
     pub(super) const fn is_perfect(&self) -> bool {
         self.lost == 0 && self.repeated == 0 && self.out_of_order == 0
     }
-
-    /// The counts of both directions.
-    pub(super) fn and(&self, other: &Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            lost: self.lost + other.lost,
-            repeated: self.repeated + other.repeated,
-            out_of_order: self.out_of_order + other.out_of_order,
-            bytes: self.bytes + other.bytes,
-            ..self.clone()
-        }
-    }
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
-    let digits = str::from_utf8(bytes.get(2..10)?).ok()?;
+    let digits = str::from_utf8(bytes.get(..8)?).ok()?;
     digits.parse().ok().filter(|number| *number < COUNT)
 }
 
@@ -95,7 +89,7 @@ mod tests {
     fn all_messages_in_order_are_perfect() {
         let tally = counted(0..COUNT);
         assert!(tally.is_complete() && tally.is_perfect());
-        assert_eq!(tally.received, COUNT);
+        assert_eq!((tally.received, tally.stall), (COUNT, Duration::from_millis(1)));
     }
 
     #[test]
@@ -106,21 +100,29 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_message_and_one_of_another_sender_stay_lost() {
-        let mut tally = Tally::of('a');
-        let (kind, mut bytes) = payload('a', 1);
-        tally.count(Kind::Text, &bytes);
+    fn a_damaged_message_stays_lost() {
+        let (mut tally, now) = (Tally::new(), Instant::now());
+        let mut bytes = payload(1);
         bytes[12] ^= 1;
-        tally.count(kind, &bytes);
-        tally.count(kind, &payload('b', 1).1);
-        tally.count(kind, b"x");
+        tally.count(now, &bytes);
+        tally.count(now, b"x");
         assert_eq!((tally.received, tally.lost), (0, COUNT));
     }
 
+    #[test]
+    fn the_longest_pause_is_the_stall() {
+        let (mut tally, start) = (Tally::new(), Instant::now());
+        for (number, at) in [(0, 5), (1, 6), (2, 306), (3, 400)] {
+            tally.count(start + Duration::from_millis(at), &payload(number));
+        }
+        assert_eq!(tally.stall, Duration::from_millis(300));
+    }
+
     fn counted(numbers: impl Iterator<Item = u64>) -> Tally {
-        let mut tally = Tally::of('a');
-        for (kind, bytes) in numbers.map(|number| payload('a', number)) {
-            tally.count(kind, &bytes);
+        let (mut tally, mut now) = (Tally::new(), Instant::now());
+        for number in numbers {
+            now += Duration::from_millis(1);
+            tally.count(now, &payload(number));
         }
         tally
     }

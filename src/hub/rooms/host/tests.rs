@@ -245,6 +245,15 @@ fn a_list_is_not_given_again_at_once() {
 }
 
 #[test]
+fn a_newcomer_gets_the_list_whatever_version_it_brings_along() {
+    let (mut relay, room) = (Relay::new(), lobby());
+    let link = relay.link();
+    let known = version(&relay.join(address(1), link, &room, 0));
+    relay.hand(address(1), link, &ToHost::Leave(room.hash()));
+    assert_eq!(say(&relay.join(address(1), link, &room, known)), [(link, "1 of 1".into())]);
+}
+
+#[test]
 fn a_full_room_is_listed_in_chunks() {
     let (mut relay, room) = (Relay::new(), lobby());
     let mut last = Vec::new();

@@ -187,7 +187,7 @@ impl Membership {
             return;
         }
         let fresh =
-            || Peer { name: String::new(), holds: false, had: false, receiving: Receiving::default(), wanted: None };
+            || Peer { name: String::new(), holds: false, given: None, receiving: Receiving::default(), wanted: None };
         let peer = self.peers.entry(address).or_insert_with(fresh);
         name.clone_into(&mut peer.name);
         out(Action::Event(RoomEvent::MemberJoined(peer.member(address))));
@@ -200,7 +200,7 @@ impl Membership {
 
     fn dismiss(&mut self, address: Address, reason: LeaveReason, out: &mut impl FnMut(Action)) {
         let Some(peer) = self.peers.remove(&address) else { return };
-        self.renew |= peer.had;
+        self.renew |= peer.given.is_some();
         self.waiting.forget(address);
         out(Action::Event(RoomEvent::MemberLeft { member: peer.member(address), reason }));
     }

@@ -135,7 +135,8 @@ impl World {
 
     pub(super) fn say(&mut self, who: Who, text: &str) -> Result<(), BroadcastError> {
         let (node, mut actions) = (&mut self.nodes[who], Vec::new());
-        let result = node.membership.broadcast(&node.identity, text.as_bytes(), &mut |action| actions.push(action));
+        let result =
+            node.membership.broadcast(self.now, &node.identity, text.as_bytes(), &mut |action| actions.push(action));
         self.act(who, actions);
         result
     }
@@ -335,7 +336,7 @@ impl World {
                 sent.push_back(bytes);
             }
         };
-        node.membership.broadcast(&node.identity, text.as_bytes(), out).unwrap();
+        node.membership.broadcast(self.now, &node.identity, text.as_bytes(), out).unwrap();
         sent.pop_front().unwrap()
     }
 }
