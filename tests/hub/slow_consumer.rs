@@ -123,7 +123,9 @@ impl Play {
             let lines = if to == SLOW { &mut self.bulk } else { &mut self.talk };
             lines.push(Line { from, to, here, stands: false, there: None });
         }
-        self.until("sessions", |play| play.bulk.iter().chain(&play.talk).all(|line| line.stands && line.there.is_some()));
+        self.until("sessions", |play| {
+            play.bulk.iter().chain(&play.talk).all(|line| line.stands && line.there.is_some())
+        });
     }
 
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
