@@ -133,6 +133,18 @@ impl Core {
         }
     }
 
+    /// Works off what came on one link, which has ended: its goodbye may be among it.
+    pub(super) fn settle_link(&mut self, cx: &mut Cx<'_>, id: LinkId) {
+        for (link, message) in std::mem::take(&mut self.inbox) {
+            if link == id {
+                self.inbox_bytes -= cost(&message);
+                self.on_message(cx, id, message);
+            } else {
+                self.inbox.push_back((link, message));
+            }
+        }
+    }
+
     fn resume(&mut self) {
         for id in std::mem::take(&mut self.stopped) {
             let Some(link) = self.links.get_mut(id) else { continue };

@@ -43,11 +43,19 @@ struct Ours {
     relay: Option<LinkId>,
 }
 
-/// A session with a member. Signals wait while it is not open; there are at most as many as rooms that we share.
+/// A session with a member. Signals wait while it is not open, of each kind the newest for each room.
 struct MemberSession {
     session: SessionId,
     open: bool,
-    waiting: Vec<Zeroizing<Vec<u8>>>,
+    waiting: Vec<Signal<'static>>,
+}
+
+impl MemberSession {
+    fn keep(&mut self, signal: Signal<'static>) {
+        let about = |signal: &Signal<'static>| (std::mem::discriminant(signal), signal.room());
+        self.waiting.retain(|waiting| about(waiting) != about(&signal));
+        self.waiting.push(signal);
+    }
 }
 
 impl Rooms {
@@ -136,7 +144,7 @@ impl Core {
                         self.push(relay, &Frame::Room(&message));
                     }
                 }
-                Action::ToMember { to, signal } => self.to_member(now, to, signal.encode()),
+                Action::ToMember { to, signal } => self.to_member(now, to, signal),
                 Action::Event(event) => self.on_room_event(now, id, event),
             }
         }
@@ -169,18 +177,17 @@ impl Core {
         }
     }
 
-    fn to_member(&mut self, now: Instant, to: Address, signal: Zeroizing<Vec<u8>>) {
+    fn to_member(&mut self, now: Instant, to: Address, signal: Signal<'static>) {
         let Some(known) = self.rooms.sessions.get_mut(&to) else {
             let session = self.open(now, to, Vec::new(), PathPolicy::PreferDirect, Purpose::Room);
             self.rooms.sessions.insert(to, MemberSession { session, open: false, waiting: vec![signal] });
             return;
         };
         if !known.open {
-            known.waiting.push(signal);
-            return;
+            return known.keep(signal);
         }
         let session = known.session;
-        let sent = self.sessions.live_mut(session).is_some_and(|live| live.signal(now, &signal).is_ok());
+        let sent = self.sessions.live_mut(session).is_some_and(|live| live.signal(now, &signal.encode()).is_ok());
         if !sent {
             self.keys_lost(to);
         }
@@ -204,19 +211,24 @@ impl Core {
         self.decide(now, id, Decision::Refuse { code: 0, text: "no room is shared".to_owned() });
     }
 
-    /// A session of the hub's own stands.
-    pub(super) fn on_member_session(&mut self, now: Instant, id: SessionId, peer: Address) {
+    /// A session of the hub's own stands. Of two that cross, both sides keep the one whose initiator has the smaller
+    /// address.
+    pub(super) fn on_member_session(&mut self, now: Instant, id: SessionId, peer: Address, initiator: bool) {
         let known = self.rooms.sessions.entry(peer).or_insert_with(|| MemberSession {
             session: id,
             open: false,
             waiting: Vec::new(),
         });
-        if known.session != id && known.open {
-            return;
+        let stays = initiator == (self.identity.address() < peer);
+        let crossing = (known.session != id).then_some(if stays { known.session } else { id });
+        if crossing != Some(id) {
+            (known.session, known.open) = (id, true);
+            for signal in std::mem::take(&mut known.waiting) {
+                self.to_member(now, peer, signal);
+            }
         }
-        (known.session, known.open) = (id, true);
-        for signal in std::mem::take(&mut known.waiting) {
-            self.to_member(now, peer, signal);
+        if let Some(other) = crossing {
+            self.close(now, other, 0, "");
         }
     }
 
@@ -263,6 +275,11 @@ impl Core {
         }
         let mut answers = Vec::new();
         self.rooms.host.on_message(now, from, link, message, &mut |to, message| answers.push((to, message.to_vec())));
+        let copies = answers.iter().map(|(_, answer)| answer.len()).sum();
+        if matches!(message, ToHost::Broadcast { .. }) && !self.accounts.pass(now, from.id, copies) {
+            self.statistics.dropped_quota += 1;
+            return;
+        }
         self.send_room_messages(answers);
     }
 

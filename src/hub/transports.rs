@@ -118,7 +118,10 @@ impl Hub {
                 self.announce(id);
             }
             TransportEvent::Up(link, info) => self.core.on_up(cx, id, link, &info),
-            TransportEvent::Down(link, reason) => self.core.on_down(cx, link, reason),
+            TransportEvent::Down(link, reason) => {
+                self.core.settle_link(cx, link);
+                self.core.on_down(cx, link, reason);
+            }
             TransportEvent::Refused(_, reason) => self.core.event(Event::Refused { reason: LinkEnd::Down(reason) }),
             TransportEvent::Retrying(_) => {}
             TransportEvent::Failed(reason) => {

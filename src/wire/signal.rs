@@ -140,6 +140,15 @@ pub enum SignalError {
 }
 
 impl<'a> Signal<'a> {
+    /// The tag of the room that it is about; none: it is about no room.
+    pub const fn room(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::SenderKey(key) => Some(key.room),
+            Self::WantKey(want) => Some(want.room),
+            _ => None,
+        }
+    }
+
     /// Reads a message of at most `limit` bytes.
     ///
     /// # Errors

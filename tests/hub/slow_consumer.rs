@@ -43,6 +43,7 @@ struct Line {
     from: usize,
     to: usize,
     here: SessionId,
+    stands: bool,
     there: Option<SessionId>,
 }
 
@@ -115,10 +116,12 @@ impl Play {
                 let id = self.id(to);
                 let here = self.act(from, |endpoint, cx| endpoint.open(cx, id, vec![Channel::reliable("bulk")]));
                 let lines = if to == SLOW { &mut self.bulk } else { &mut self.talk };
-                lines.push(Line { from, to, here, there: None });
+                lines.push(Line { from, to, here, stands: false, there: None });
             }
         }
-        self.until("sessions", |play| play.bulk.iter().chain(&play.talk).all(|line| line.there.is_some()));
+        self.until("sessions", |play| {
+            play.bulk.iter().chain(&play.talk).all(|line| line.stands && line.there.is_some())
+        });
     }
 
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
@@ -150,6 +153,10 @@ impl Play {
                 let lines = if host == SLOW { &mut self.bulk } else { &mut self.talk };
                 let line = lines.iter_mut().find(|line| line.from == from && line.to == host).unwrap();
                 line.there = Some(session);
+            }
+            Event::Opened { session, .. } if SENDERS.contains(&host) => {
+                let mut lines = self.bulk.iter_mut().chain(&mut self.talk);
+                lines.find(|line| line.from == host && line.here == session).unwrap().stands = true;
             }
             Event::Writable { .. } => self.blocked[host] = false,
             Event::Message { session, bytes, .. } if host == SLOW => {

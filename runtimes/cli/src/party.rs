@@ -76,6 +76,10 @@ impl Party {
 
     /// Opens a session for what `label` stands for.
     pub(crate) async fn dial(&self, to: Address, label: &str) -> Result<SessionId, Failure> {
+        if to.id == self.endpoint.address().id {
+            let failure = Failure::new(Code::Usage, "that is the id of this endpoint itself");
+            return Err(failure.advise("two on one machine need a key each: name one by --key FILE"));
+        }
         let opened = self.endpoint.open_by(to, vec![Channel::reliable(label)], self.policy).await;
         let session = opened.map_err(|closed| unreached(to, &closed))?;
         self.tell(json!({"event": "connected", "peer": to.to_string()}), &format!("connected to {to}"));

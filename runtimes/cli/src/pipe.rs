@@ -76,7 +76,7 @@ async fn receive(
     mut output: impl AsyncWrite + Unpin,
     unread: &Notify,
 ) -> Result<(), Failure> {
-    let (mut gone, mut ended) = (false, false);
+    let (mut gone, mut ended, mut done) = (false, false, false);
     loop {
         let message = match party.message(met.session).await {
             Err(_) if ended && !met.dialled => return Ok(()),
@@ -95,8 +95,10 @@ async fn receive(
                 tell(party, met.session, Piece::Done).await?;
             }
             Piece::Unread => unread.notify_one(),
-            Piece::Done if ended && met.dialled => return Ok(()),
-            Piece::Done => {}
+            Piece::Done => done = true,
+        }
+        if ended && done && met.dialled {
+            return Ok(());
         }
     }
 }

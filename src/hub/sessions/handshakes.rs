@@ -54,7 +54,7 @@ impl Core {
         self.sessions.answering.push_back(id);
         let path = PathId(0);
         if let Some(entry) = self.sessions.table.get_mut(id) {
-            entry.paths.push(Path::new(path, link, ours, Some(theirs), None));
+            entry.paths.push(Path::opened(path, link, ours, theirs, from));
         }
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
@@ -139,7 +139,7 @@ impl Core {
         }
         match purpose {
             Purpose::Application => self.event(Event::Opened { session: id, peer }),
-            Purpose::Room => self.on_member_session(now, id, peer),
+            Purpose::Room => self.on_member_session(now, id, peer, initiator),
         }
         if initiator {
             self.seek_path(now, id);

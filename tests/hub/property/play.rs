@@ -107,6 +107,9 @@ impl<'a> Play<'a> {
     }
 
     fn step(&mut self, step: Step) {
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("{} {step:?}", self.world.now());
+        }
         match step {
             Step::Pass(time) => self.pass(time),
             Step::Send { from, channel, count, size } => {
@@ -290,6 +293,9 @@ impl<'a> Play<'a> {
 
     fn on_event(&mut self, end: End, event: Event) {
         let life = self.nodes[end.index()].life;
+        if std::env::var("TRACE").is_ok() && !matches!(event, Event::Message { .. } | Event::Writable { .. }) {
+            eprintln!("{} {end:?}: {event:?}", self.world.now());
+        }
         match event {
             Event::Incoming { session, .. } => {
                 self.world.act(self.host(end), |endpoint, cx| endpoint.accept(cx, session));
@@ -322,6 +328,8 @@ impl<'a> Play<'a> {
         let node = &mut self.nodes[end.index()];
         (node.session, node.asked, node.path, node.peer_life) = (Some(session), None, None, peer_life);
         node.blocked = [false; KINDS];
+        // So that the other side hears something in each session.
+        node.outbox[0].push_back(20);
         self.count("sessions opened", 1);
     }
 
@@ -356,7 +364,6 @@ impl<'a> Play<'a> {
         for end in End::BOTH {
             self.nodes[end.index()].stalled_until = Instant::ZERO;
             self.wish(end, PathPolicy::PreferDirect);
-            (0..2).for_each(|channel| self.nodes[end.index()].outbox[channel].push_back(100));
         }
     }
 

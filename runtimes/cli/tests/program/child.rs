@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct Program {
     child: Child,
@@ -20,8 +21,16 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_in(&[], args)
+    }
+
+    /// Starts with these variables in its environment.
+    pub(crate) fn start_in(variables: &[(&str, &str)], args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
             .args(args)
+            .env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/config"))
+            .env_remove("SWITCHBOARD_RELAYS")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -37,6 +46,27 @@ impl Program {
         let line = program.line();
         let string = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", program.rest()));
         (program, string.to_owned())
+    }
+
+    /// Starts `relay` with these options, and answers how to dial it.
+    pub(crate) fn relay(args: &[&str]) -> (Self, String) {
+        let key = new_file(&format!("relay-{}.key", unique()));
+        let mut program = Self::start(&[&["relay", "--key", key.to_str().unwrap()], args].concat());
+        let string = program.line_after("listening on ");
+        (program, string)
+    }
+
+    /// The rest of the first line of standard error that begins so.
+    pub(crate) fn line_after(&mut self, beginning: &str) -> String {
+        let mut before = String::new();
+        loop {
+            let line = self.line();
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+            before += &format!("{line}\n");
+            assert!(!line.is_empty() && before.lines().count() < 20, "no line begins with {beginning:?}: {before}");
+        }
     }
 
     /// The next line of standard error.
@@ -111,6 +141,25 @@ pub(crate) fn run(args: &[&str], input: &[u8]) -> Ended {
     _ = program.child.stdin.as_mut().unwrap().write_all(input);
     program.end_input();
     program.ended()
+}
+
+/// A number that no other call of this process gets.
+pub(crate) fn unique() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A key file that does not exist yet.
+pub(crate) fn new_key() -> String {
+    new_file(&format!("{}.key", unique())).to_str().unwrap().to_owned()
+}
+
+/// An empty directory of this test's own.
+pub(crate) fn new_directory(name: &str) -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 /// A file of this test's own that does not exist yet.

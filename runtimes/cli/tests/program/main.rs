@@ -3,5 +3,10 @@
 mod child;
 mod demo;
 mod failures;
+mod files;
+mod forwards;
 mod links;
+mod pipes;
+mod relays;
+mod settings;
 mod tls;
