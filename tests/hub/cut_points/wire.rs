@@ -116,7 +116,7 @@ impl Wire {
         let end = self.now + BOUND;
         let mut closed = false;
         while self.ended.iter().any(Option::is_none) {
-            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions);
+            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions.each_ref().map(Session::statistics));
             if !closed && self.left == [0, 0] && (0..2).all(|side| self.ledger.is_complete(side)) {
                 closed = true;
                 self.sessions[0].close(self.now, 3, "done");
