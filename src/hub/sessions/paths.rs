@@ -296,7 +296,10 @@ impl Core {
 
     /// Routes that were opened to us and never used, or through us and never answered, are taken back.
     pub(in crate::hub) fn expire_routes(&mut self, now: Instant) {
-        while let Some((_, link_id, route)) = self.sessions.expected.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some(&(until, link_id, route)) = self.sessions.expected.front()
+            && until <= now
+        {
+            self.sessions.expected.pop_front();
             let Some(link) = self.links.get(link_id) else { continue };
             match link.routes.get(route) {
                 Some(Target::Fresh { theirs, .. }) => {
