@@ -36,7 +36,7 @@ pub(super) struct Cut {
 
 impl Cut {
     pub(super) const fn new(packet: usize) -> Self {
-        Self { packet, spare: packet % 2 == 0, by: packet / 2 % 2 }
+        Self { packet, spare: packet.is_multiple_of(2), by: packet / 2 % 2 }
     }
 }
 
