@@ -41,8 +41,21 @@ fn main() {
         let mut pair = Pair::new(sealed);
         report(name, size, &mut || pair.exchange(size, batch));
     }
-    let mut alone = Alone::new();
+    against_sealing_alone();
+}
+
+/// In turns, so that what else the machine does falls on both.
+fn against_sealing_alone() {
+    let (mut pair, mut alone) = (Pair::new(true), Alone::new());
+    let mut ratios: Vec<f64> =
+        (0..ROUNDS).map(|_| rate(&mut || alone.exchange()) / rate(&mut || pair.exchange(16 * 1024, 8))).collect();
+    ratios.sort_by(f64::total_cmp);
     report("sealing-alone-16KiB", 16 * 1024, &mut || alone.exchange());
+    let [least, .., most] = ratios[..] else { return };
+    println!(
+        "session-16KiB-sealed takes {:.2} times the CPU of sealing alone [{least:.2}..{most:.2}]",
+        ratios[ROUNDS / 2]
+    );
 }
 
 /// Prints the median of some slices; `exchange` answers how many messages it moved.

@@ -62,7 +62,7 @@ impl Sessions {
     pub fn connect(relay: SocketAddr, pairs: usize, window: usize, size: usize, packed: bool) -> Self {
         let poll = Poll::new().expect("the system has an event queue");
         let epoch = Epoch::new(Instant::now(), Duration::from_secs(1));
-        let mut rng = Rng::from_u64(pairs as u64);
+        let mut rng = Rng::from_u64(1000 + pairs as u64);
         let mut clients = Vec::new();
         for _ in 0..pairs {
             let [a, b] = [(); 2].map(|()| Dialled::new(relay, &mut rng));

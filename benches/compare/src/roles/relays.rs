@@ -128,7 +128,6 @@ pub fn receive_file(relay: &str, path: &str) {
     let mut file = File::create(path).expect("a file can be made");
     let mut session = None;
     loop {
-        driver.turn(None).expect("a driver runs");
         while driver.act(|endpoint, cx| write_next(endpoint, cx, session, &mut file)) {}
         while let Some(event) = driver.act(|endpoint, cx| endpoint.next(cx)) {
             match event {
@@ -139,6 +138,7 @@ pub fn receive_file(relay: &str, path: &str) {
                 _ => {}
             }
         }
+        driver.turn(None).expect("a driver runs");
     }
 }
 

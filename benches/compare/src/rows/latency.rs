@@ -138,7 +138,6 @@ fn relayed() -> Way {
         let mut driver = neighbour(5, &receiver_relay);
         _ = ready.send(driver.machine().address());
         loop {
-            driver.turn(None).expect("a driver runs");
             while let Some(event) = driver.act(|endpoint, cx| endpoint.next(cx)) {
                 match event {
                     Event::Incoming { session, .. } => driver.act(|endpoint, cx| endpoint.accept(cx, session)),
@@ -146,6 +145,7 @@ fn relayed() -> Way {
                     _ => {}
                 }
             }
+            driver.turn(None).expect("a driver runs");
         }
     });
     let to = is_ready.recv().expect("the receiver connects");
