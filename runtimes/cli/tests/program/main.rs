@@ -1,5 +1,6 @@
 //! The program as its users and their scripts see it: what it reads, what it writes, how it exits.
 
+mod chats;
 mod child;
 mod demo;
 mod failures;
