@@ -1,5 +1,6 @@
 //! What a world is made of and what happens in it, from a seed.
 
+use std::fmt;
 use std::time::Duration;
 
 use switchboard::hub::PathPolicy;
@@ -80,7 +81,6 @@ pub(super) enum Step {
 }
 
 /// Everything about one world.
-#[derive(Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     /// Which ends have a second transport, by WebSocket, to the first relay.
@@ -114,6 +114,14 @@ impl Plan {
             channels: channels(&mut dice),
             steps: (0..20 + dice.below(20)).flat_map(|_| steps(&mut dice)).collect(),
         }
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, twice, second_relay, direct, quota, forward, rate, delay, channels, .. } = self;
+        write!(f, "seed {seed}: twice {twice:?}, second relay {second_relay}, direct {direct}, quota {quota:?}, ")?;
+        write!(f, "forward {forward}, rate {rate:?}, delay {delay:?}, {channels:?}")
     }
 }
 
