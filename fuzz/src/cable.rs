@@ -64,7 +64,13 @@ impl Cable {
             TransportCommand::Close(link) => self.close(link),
             TransportCommand::Stop => {
                 self.stopping = true;
-                self.links.iter().flatten().map(|line| line.id).collect::<Vec<_>>().into_iter().for_each(|id| self.close(id));
+                self.links
+                    .iter()
+                    .flatten()
+                    .map(|line| line.id)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .for_each(|id| self.close(id));
                 self.finish();
             }
         }
@@ -115,7 +121,9 @@ impl Cable {
 
     fn deliver(&mut self, place: usize, upper: &mut dyn Upper) {
         let Some(line) = &mut self.links[place] else { return };
-        while !line.stopped && let Some((kind, message)) = line.held.pop_front() {
+        while !line.stopped
+            && let Some((kind, message)) = line.held.pop_front()
+        {
             line.stopped = upper.deliver(line.id, kind, Payload::Owned(message)) == Flow::Stop;
         }
     }
@@ -129,7 +137,8 @@ impl Cable {
     }
 
     fn finish(&mut self) {
-        if self.stopping && self.links.iter().all(Option::is_none)
+        if self.stopping
+            && self.links.iter().all(Option::is_none)
             && let Some(port) = self.port.take()
         {
             self.requests.push_back((port, PortRequest::Abort));
