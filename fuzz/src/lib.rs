@@ -9,8 +9,10 @@
 //! delivered; memory follows arrival and stays within the limits, counted by an allocator; what was decoded is
 //! encoded again as it was; no input leads to endless work.
 
+mod cable;
 mod cuts;
 mod http;
+mod hub;
 mod memory;
 mod messages;
 mod opening;
@@ -26,6 +28,7 @@ mod wire;
 mod world;
 
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
+pub use hub::{frame, hub};
 pub use messages::{framed, websocket_client, websocket_server};
 pub use opening::session_opening;
 pub use proof::link_proof;
@@ -43,9 +46,11 @@ pub type Target = fn(&[u8]);
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("connection_string", connection_string),
+    ("frame", frame),
     ("framed", framed),
     ("http_connect", http_connect),
     ("http_request", http_request),
+    ("hub", hub),
     ("length", length),
     ("link_proof", link_proof),
     ("room_host", room_host),
