@@ -89,7 +89,13 @@ impl Core {
         self.identity.address()
     }
 
+    /// Tells the application something. What a stranger can make happen any number of times does not wait for it in
+    /// any number.
     pub(super) fn event(&mut self, event: Event) {
+        if matches!(event, Event::Refused { .. }) && self.events.len() >= self.limits.events {
+            self.statistics.dropped_events += 1;
+            return;
+        }
         self.events.push_back(event);
     }
 
@@ -196,7 +202,7 @@ impl Core {
             Frame::Goodbye { reason, text } => self.on_goodbye(id, reason, text),
             Frame::Watch(who) => self.on_watch(id, who),
             Frame::Unwatch(who) => self.watchers.remove(who, id),
-            Frame::Presence(address) => self.on_presence(address),
+            Frame::Presence(address) => self.on_presence(id, address),
             Frame::Room(message) => self.on_room_frame(cx.now, id, message),
             Frame::Hello { .. } => self.misbehaved(cx.now, id, Misbehaved::Hello),
         }
@@ -251,11 +257,11 @@ impl Core {
     fn receive(&mut self, now: Instant, id: LinkId, message: Payload<'_>) -> Flow {
         let Some(link) = self.links.get_mut(id) else {
             // Told of before its `Up`: the same bytes have brought the link up.
-            let message = message.into_vec();
-            self.inbox_bytes += cost(&message);
-            self.inbox.push_back((id, message));
-            return Flow::Stop;
+            return self.keep(id, message.into_vec());
         };
+        if link.end.is_some() {
+            return Flow::Go;
+        }
         link.heard = now;
         if message.as_slice().len() > self.limits.packet + 256 {
             self.misbehaved(now, id, Misbehaved::TooLarge);
@@ -343,7 +349,7 @@ impl Core {
     }
 }
 
-const fn cost(message: &Vec<u8>) -> usize {
+const fn cost(message: &[u8]) -> usize {
     message.len() + size_of::<(LinkId, Vec<u8>)>()
 }
 

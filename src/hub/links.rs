@@ -82,7 +82,7 @@ impl Core {
         }
         self.neighbours.entry(neighbour.id).or_default().push(id);
         let Some(link) = self.links.get_mut(id) else { return };
-        (link.heard, link.counted) = (cx.now, true);
+        (link.heard, link.counted, link.introduced) = (cx.now, true, true);
         let (transport, relays) = (link.transport, link.neighbour().is_some_and(|neighbour| neighbour.relays));
         self.keep_alive(cx.now, id);
         self.proved.push(transport);
@@ -92,7 +92,7 @@ impl Core {
             self.watch_again(id);
             self.rooms_relay_up(cx.now);
         }
-        self.paths_by_link(id);
+        self.paths_by_link(cx.now, id);
     }
 
     /// The link is down, or about to be: nothing goes over it any more.
@@ -125,6 +125,7 @@ impl Core {
         match target {
             Target::Asked(session, path) | Target::Path(session, path) => {
                 self.path_lost(now, session, path, Unreachable::LinkDown);
+                self.seek_if_wanted(now, session);
             }
             Target::Forward(forward) | Target::Opening(forward) => {
                 self.end_forward(forward, Unreachable::LinkDown);
@@ -143,7 +144,7 @@ impl Core {
         self.link_deadlines.set(id, None);
         let Some(link) = self.links.remove(id) else { return };
         let reason = link.end.or(link.farewell).unwrap_or(LinkEnd::Down(reason));
-        self.event(match address {
+        self.event(match address.filter(|_| link.introduced) {
             Some(neighbour) => Event::NeighbourDown { link: id, neighbour, reason },
             None => Event::Refused { reason },
         });
@@ -173,7 +174,10 @@ impl Core {
 
     fn keep_alive(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.get(id) else { return };
-        let Some(silence) = self.limits.ping_after else { return };
+        let Some(silence) = self.limits.ping_after else {
+            let answer = |ping: Ping| Deadline::new(ping.sent + self.limits.pong_time, "answer of a neighbour");
+            return self.link_deadlines.set(id, link.ping.map(answer));
+        };
         let (at, why) = match link.ping {
             Some(ping) => (ping.sent + self.limits.pong_time, "answer of a neighbour"),
             None => (link.heard.max(now) + silence, "keep-alive of a neighbour"),
@@ -184,20 +188,20 @@ impl Core {
     pub(super) fn on_link_timeout(&mut self, cx: &mut Cx<'_>, id: LinkId) {
         let Some(link) = self.links.get(id) else { return };
         let (heard, ping) = (link.heard, link.ping);
-        let Some(silence) = self.limits.ping_after else { return self.give_up(cx, id) };
         if link.neighbour().is_none() {
             return self.give_up(cx, id);
         }
-        match ping {
-            Some(ping) if heard <= ping.sent => return self.give_up(cx, id),
-            Some(_) => _ = self.links.get_mut(id).and_then(|link| link.ping.take()),
-            None if heard + silence <= cx.now => {
+        match (ping, self.limits.ping_after) {
+            (Some(ping), _) if heard <= ping.sent => return self.give_up(cx, id),
+            (Some(_), _) => _ = self.links.get_mut(id).and_then(|link| link.ping.take()),
+            (None, None) => return self.link_deadlines.set(id, None),
+            (None, Some(silence)) if heard + silence <= cx.now => {
                 let nonce = cx.rng.u64();
                 let Some(link) = self.links.get_mut(id) else { return };
                 link.ping = Some(Ping { nonce, sent: cx.now, asked: false });
                 self.push(id, &Frame::Ping(nonce));
             }
-            None => {
+            (None, Some(silence)) => {
                 let at = Deadline::new(heard + silence, "keep-alive of a neighbour");
                 return self.link_deadlines.set(id, Some(at));
             }

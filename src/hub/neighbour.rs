@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub(super) farewell: Option<LinkEnd>,
     /// Whether it is in the neighbour's account.
     pub(super) counted: bool,
+    /// Whether the application was told of it.
+    pub(super) introduced: bool,
     /// What our side of the proof ends with: the other side cannot open anything sealed before it.
     pub(super) last_of_proof: Option<Vec<u8>>,
     pub(super) heard: Instant,
@@ -119,6 +121,7 @@ impl Link {
             end: None,
             farewell: None,
             counted: false,
+            introduced: false,
             last_of_proof: None,
             heard: now,
             ping: None,

@@ -228,6 +228,11 @@ impl Opening {
         self.due
     }
 
+    /// Whether the peer has proved who it is, and the application has not decided yet.
+    pub const fn is_deciding(&self) -> bool {
+        matches!(self.stage, Stage::Deciding { .. })
+    }
+
     /// The other side; it has proved that it is once it is `Incoming`, `Opened` or `Refused`.
     pub const fn peer(&self) -> Address {
         self.peer

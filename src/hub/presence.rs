@@ -82,8 +82,9 @@ impl Core {
         }
     }
 
-    pub(super) fn on_presence(&mut self, address: Address) {
-        if !self.sessions.watched.contains(&address.id) {
+    /// Only who was asked is believed.
+    pub(super) fn on_presence(&mut self, from: LinkId, address: Address) {
+        if !self.sessions.watched.contains(&address.id) || !self.relays().contains(&from) {
             self.statistics.dropped_frames += 1;
             return;
         }
@@ -109,6 +110,9 @@ impl Core {
 
     /// A relay has come: it is asked what the others were asked.
     pub(super) fn watch_again(&mut self, relay: LinkId) {
+        if !self.relays().contains(&relay) {
+            return;
+        }
         for id in self.sessions.watched.clone() {
             self.push(relay, &Frame::Watch(id));
         }

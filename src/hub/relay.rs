@@ -17,6 +17,11 @@ impl Core {
     /// Passes one packet on. Never asks the sender to wait.
     pub(super) fn forward(&mut self, now: Instant, from: LinkId, forward: Forward, packet: &[u8]) {
         let Some(sender) = self.links.get(from).and_then(|link| link.neighbour()) else { return };
+        // What is no packet of any session would not fit the receiver's link, which would hold us guilty.
+        if packet.len() > self.limits.packet {
+            self.statistics.dropped_large += 1;
+            return;
+        }
         if !self.accounts.pass(now, sender.address.id, packet.len()) {
             self.statistics.dropped_quota += 1;
             return;
@@ -41,7 +46,7 @@ impl Core {
             return self.open_here(cx.now, id, route, from);
         }
         match self.open_through(id, to, hops) {
-            Ok(out) => self.pass_open_on(id, out, Frame::Open { route, to, from, hops }),
+            Ok(out) => self.pass_open_on(cx.now, id, out, Frame::Open { route, to, from, hops }),
             Err(reason) => self.refuse_route(id, route, reason),
         }
     }
@@ -53,7 +58,7 @@ impl Core {
             return self.refuse_route(id, theirs, Unreachable::Quota);
         }
         let ours = link.routes.insert(Target::Fresh { from, theirs });
-        self.sessions.expect_first_packet(now + self.limits.handshake_time, id, ours);
+        self.expect(now + self.limits.handshake_time, id, ours);
         let from = self.address();
         self.push(id, &Frame::Opened { route: theirs, yours: ours, from });
     }
@@ -86,7 +91,7 @@ impl Core {
         Some(links.iter().filter(fits).min_by_key(load).copied())
     }
 
-    fn pass_open_on(&mut self, id: LinkId, out: LinkId, open: Frame<'_>) {
+    fn pass_open_on(&mut self, now: Instant, id: LinkId, out: LinkId, open: Frame<'_>) {
         let Frame::Open { route, to, from, hops } = open else { return };
         let most = self.limits.routes;
         let Some(payer) = self.payer(id) else { return };
@@ -102,6 +107,7 @@ impl Core {
             link.routes.set(near, Target::Opening(Forward { link: out, route: 0, twin: far, payer }));
         }
         self.statistics.routes += 2;
+        self.expect(now + self.limits.handshake_time, id, near);
         self.push(out, &Frame::Open { route: far, to, from, hops: hops.saturating_sub(1) });
     }
 

@@ -96,7 +96,8 @@ impl Routes {
         let index = self.slot(route)?;
         let slot = &mut self.slots[index];
         let target = slot.target.take()?;
-        slot.generation = (slot.generation + 1) & ((1 << (32 - INDEX_BITS)) - 1);
+        // Never 0, which stands for a route that is not known yet.
+        slot.generation = (slot.generation % ((1 << (32 - INDEX_BITS)) - 1)) + 1;
         self.free.push(index as u32);
         Some(target)
     }

@@ -12,6 +12,7 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
 use super::SessionId;
@@ -35,9 +36,11 @@ use crate::wire::session::{Head, SessionKey};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A peer without a path has so long to come back before another process with its key is asked whether it is its
-/// successor. Such a process may also be its sibling, and does not know the session either.
-const SUCCESSOR_AFTER: Duration = Duration::from_secs(5);
+
+/// What packets begin with that attach a path.
+const ATTACH: u8 = 4;
+/// How many packets that attach a path are remembered.
+const MOST_ATTACHES: usize = 8;
 
 /// All sessions of a hub.
 #[derive(Default)]
@@ -49,9 +52,12 @@ pub(super) struct Sessions {
     pub(super) readable: ReadyList<SessionId>,
     /// Endpoints whose coming and going the application wants to know.
     pub(super) watched: BTreeSet<EndpointId>,
-    /// Routes opened to us that must bring a first packet, in the order of their deadlines.
+    /// Routes of which something is expected, by the times until which they have for it.
     expected: VecDeque<(Instant, LinkId, u32)>,
-    answering: usize,
+    /// How many of them there may be until those are sought out that are done.
+    expected_until: usize,
+    /// Handshakes that others have begun, the oldest first.
+    answering: VecDeque<SessionId>,
 }
 
 /// One session.
@@ -66,12 +72,8 @@ pub(super) struct Entry {
     verdict: Option<Box<[u8]>>,
     /// When paths are looked for again, and the pause after that.
     retry: Option<(Instant, Duration)>,
-    /// Since when it has no path.
-    disconnected: Option<Instant>,
-    /// Whether a relay says that the peer's process is gone.
-    instance_gone: bool,
-    /// Whether another process with the peer's key is asked: it alone can prove that the session is forgotten.
-    asks_successor: bool,
+    /// Whether the application, or the room that it is for, was told of it.
+    told: bool,
 }
 
 enum Progress {
@@ -90,6 +92,11 @@ struct Path {
     ours: u32,
     /// Where the other side wants data; none while the route is not open.
     theirs: Option<u32>,
+    /// Until when it must be open.
+    until: Option<Instant>,
+    /// The last packets that shall attach it, by their hashes: only to one of them may the far end answer that it
+    /// does not know the session.
+    attaches: VecDeque<[u8; 32]>,
     /// Whether the session stands in the link's queue.
     listed: bool,
 }
@@ -143,22 +150,19 @@ impl Sessions {
         }
     }
 
-    /// A route to us must bring its first packet until then.
-    pub(super) fn expect_first_packet(&mut self, until: Instant, link: LinkId, route: u32) {
-        self.expected.push_back((until, link, route));
-    }
-
     /// Writes one packet that this session has for this link, with the head of its frame.
     pub(super) fn supply(&mut self, now: Instant, id: SessionId, link: LinkId, out: &mut Vec<u8>) -> bool {
         let Some(entry) = self.table.get_mut(id) else { return false };
         let Some(path) = entry.paths.iter_mut().find(|path| path.link == link) else { return false };
         let Some(theirs) = path.theirs else { return false };
         out.extend_from_slice(&data_head(theirs));
+        let at = out.len();
         let supplied = match &mut entry.progress {
             Progress::Wanted { .. } => false,
             Progress::Opening(opening) => opening.supply().map(|packet| out.extend_from_slice(&packet)).is_some(),
             Progress::Live(session) => session.supply(now, path.id, out),
         };
+        path.note(&out[at..]);
         path.listed = supplied;
         supplied
     }
@@ -179,38 +183,35 @@ impl Sessions {
             Progress::Live(session) => session.deadline(),
         };
         let retry = entry.retry.map(|(at, _)| Deadline::new(at, "path of a session"));
-        let earliest = own.into_iter().chain(retry).min_by_key(|deadline| deadline.at);
+        let routes = entry.paths.iter().filter_map(|path| Some(Deadline::new(path.until?, "answer of a route")));
+        let earliest = own.into_iter().chain(retry).chain(routes).min_by_key(|deadline| deadline.at);
         self.deadlines.set(id, earliest);
+    }
+}
+
+impl Path {
+    /// A route that was asked for, or that has been opened where `theirs` says.
+    fn new(id: PathId, link: LinkId, ours: u32, theirs: Option<u32>, until: Option<Instant>) -> Self {
+        Self { id, link, ours, theirs, until, attaches: VecDeque::new(), listed: false }
+    }
+
+    /// Remembers what attaches it, as long as something does.
+    fn note(&mut self, packet: &[u8]) {
+        match packet.first() {
+            Some(&kind) if kind == ATTACH => {
+                self.attaches.truncate(MOST_ATTACHES - 1);
+                self.attaches.push_front(Sha256::digest(packet).into());
+            }
+            Some(_) if self.attaches.capacity() > 0 => self.attaches = VecDeque::new(),
+            _ => {}
+        }
     }
 }
 
 impl Entry {
     fn new(peer: Address, purpose: Purpose, progress: Progress, initiator: bool) -> Self {
         let (paths, policy) = (SmallVec::new(), PathPolicy::PreferDirect);
-        Self {
-            peer,
-            purpose,
-            progress,
-            paths,
-            policy,
-            initiator,
-            verdict: None,
-            retry: None,
-            disconnected: None,
-            instance_gone: false,
-            asks_successor: false,
-        }
-    }
-
-    /// The last path is gone, or there is one again.
-    fn set_disconnected(&mut self, since: Option<Instant>) {
-        self.disconnected = since;
-        (self.instance_gone, self.asks_successor) = (false, false);
-    }
-
-    /// Whom a relay is asked for.
-    fn wanted(&self) -> Address {
-        if self.asks_successor && self.instance_gone { self.peer.id.into() } else { self.peer }
+        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None, told: initiator }
     }
 
     /// Paths are looked for again, with pauses that double.
@@ -242,7 +243,7 @@ impl Core {
         let until = now + self.limits.handshake_time;
         let progress = Progress::Wanted { channels, until, tried: Vec::new(), last: None };
         let id = self.insert_session(Entry { policy, ..Entry::new(peer, purpose, progress, true) });
-        self.seek_path(id);
+        self.seek_path(now, id);
         id
     }
 
@@ -252,14 +253,31 @@ impl Core {
         id
     }
 
+    /// Whether one more handshake may be answered. Where there are as many as there may be, the oldest gives way that
+    /// does not wait for the application: whoever is honest is faster than a flood of so many.
+    fn has_room_for_opening(&mut self) -> bool {
+        if self.sessions.answering.len() >= self.limits.openings {
+            let gives_way = |id: &SessionId| {
+                let progress = self.sessions.get(*id).map(|entry| &entry.progress);
+                matches!(progress, Some(Progress::Opening(opening)) if !opening.is_deciding())
+            };
+            let Some(oldest) = self.sessions.answering.iter().copied().find(gives_way) else { return false };
+            self.end_session(oldest, Closed::TimedOut);
+        }
+        self.sessions.len() < self.limits.sessions
+    }
+
     /// A packet of a live session.
     pub(super) fn receive_packet(&mut self, now: Instant, id: SessionId, path: PathId, packet: &mut [u8]) {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         let peer = entry.peer;
+        let attaches = entry.paths.iter().find(|known| known.id == path).map(|path| &path.attaches);
         let Progress::Live(session) = &mut entry.progress else { return };
         match head(packet) {
             Some(Head::Handshake { .. }) => return self.repeat_verdict(id, path),
-            Some(Head::Unknown { key }) if key == session.key() && is_unknown(peer, &key, packet) => {
+            Some(Head::Unknown { key })
+                if key == session.key() && is_unknown(peer, &key, attaches.into_iter().flatten(), packet) =>
+            {
                 session.abort(CloseReason::Forgotten);
                 return self.after_session(now, id);
             }
@@ -296,12 +314,10 @@ impl Core {
             SessionEvent::Closed(reason) => self.end_session(id, reason.into()),
             SessionEvent::Disconnected => {
                 entry.retry_soon(now);
-                entry.set_disconnected(Some(now));
                 self.tell(id, |session, _| Event::Disconnected { session });
             }
             SessionEvent::Reconnected => {
                 entry.retry = None;
-                entry.set_disconnected(None);
                 self.tell(id, |session, _| Event::Reconnected { session });
             }
             SessionEvent::Writable(channel) => self.tell(id, |session, _| Event::Writable { session, channel }),
@@ -318,13 +334,13 @@ impl Core {
     }
 
     pub(super) fn on_session_timeout(&mut self, cx: &mut Cx<'_>, id: SessionId) {
+        self.give_up_routes(cx.now, id);
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         if let Some((at, pause)) = entry.retry.filter(|(at, _)| *at <= cx.now) {
             let connected = entry.paths.iter().any(|path| path.theirs.is_some());
             let next = (at.max(cx.now) + pause, (pause * 2).min(LONGEST_PAUSE));
             entry.retry = (!connected).then_some(next);
-            entry.asks_successor = entry.disconnected.is_some_and(|since| since + SUCCESSOR_AFTER <= cx.now);
-            self.seek_path(id);
+            self.seek_path(cx.now, id);
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         match &mut entry.progress {
@@ -362,13 +378,14 @@ impl Core {
         }
         match &entry.progress {
             Progress::Live(session) => _ = self.sessions.by_key.remove(&session.key()),
-            Progress::Opening(_) if !entry.initiator => self.sessions.answering -= 1,
+            Progress::Opening(_) if !entry.initiator => self.sessions.answering.retain(|known| *known != id),
             _ => {}
         }
         self.sessions.readable.remove(id);
         self.sessions.deadlines.set(id, None);
         self.sessions.slab.give(id);
         match entry.purpose {
+            _ if !entry.told => {}
             Purpose::Application => self.event(Event::Closed { session: id, peer: entry.peer, reason }),
             Purpose::Room => self.on_member_session_closed(id, entry.peer),
         }

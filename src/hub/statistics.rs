@@ -41,8 +41,12 @@ statistics! {
     dropped_route: counter,
     /// Packets to sessions dropped because they were forged, changed, repeated or too late.
     dropped_packets: counter,
+    /// Packets dropped because they are larger than a packet of a session can be.
+    dropped_large: counter,
     /// Frames dropped because too many of them waited.
     dropped_frames: counter,
+    /// Refused connections that the application was not told of, as it had too much to take already.
+    dropped_events: counter,
     /// Links refused or ended because the neighbour broke a rule or failed its proof.
     misbehaved_links: counter,
     /// Paths of sessions closed because what came on them broke a rule.

@@ -1,9 +1,16 @@
 //! Endpoints that meet through relays, in worlds.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod cut_points;
+mod hostile;
 mod ledger;
 mod party;
+#[path = "../bad_input/program.rs"]
+mod program;
 mod property;
+#[path = "../bad_input/raw.rs"]
+mod raw;
 mod rooms;
 mod sessions;
 mod slow_consumer;

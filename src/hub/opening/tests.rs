@@ -303,20 +303,25 @@ fn each_broken_rule_of_a_verdict_has_its_own_error() {
 }
 
 #[test]
-fn only_the_peer_of_a_session_can_disown_it() {
+fn only_the_peer_of_a_session_can_disown_it_and_only_when_asked() {
     let mut world = World::new();
     let (session, other) = (SessionKey([1; 16]), SessionKey([2; 16]));
-    let packet = unknown(&world.bob, &session);
-    assert!(is_unknown(world.bob.address(), &session, &packet));
-    assert!(!is_unknown(world.bob.address(), &other, &packet));
-    assert!(!is_unknown(world.alice.address(), &session, &packet));
+    let [asked, before] = [&b"asked"[..], b"before"].map(|packet| <[u8; 32]>::from(Sha256::digest(packet)));
+    let packet = unknown(&world.bob, &session, b"asked");
+    let disowns =
+        |who: &Identity, session, packet: &[u8]| is_unknown(who.address(), session, [&before, &asked], packet);
+    assert!(disowns(&world.bob, &session, &packet));
+    assert!(!disowns(&world.bob, &other, &packet));
+    assert!(!disowns(&world.alice, &session, &packet));
+    assert!(!is_unknown(world.bob.address(), &session, [&before], &packet));
+    assert!(!is_unknown(world.bob.address(), &session, [], &packet));
     let twin = Identity::new(world.bob.secret().clone(), &mut world.rng);
-    assert!(!is_unknown(world.bob.address(), &session, &unknown(&twin, &session)));
+    assert!(!disowns(&world.bob, &session, &unknown(&twin, &session, b"asked")));
     for at in 0..packet.len() {
         let mut changed = packet.clone();
         changed[at] ^= 1;
-        assert!(!is_unknown(world.bob.address(), &session, &changed));
-        assert!(!is_unknown(world.bob.address(), &session, &packet[..at]));
+        assert!(!disowns(&world.bob, &session, &changed));
+        assert!(!disowns(&world.bob, &session, &packet[..at]));
     }
 }
 

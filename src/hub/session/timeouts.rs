@@ -43,12 +43,29 @@ impl Session {
     fn on_session_timer(&mut self, now: Instant, timer: SessionTimer) {
         match timer {
             SessionTimer::Ack => self.acks.due = self.acks.owed,
-            SessionTimer::Repeat => self.repeat = self.needs_repeat(),
+            SessionTimer::Repeat => self.ask_again(now),
             SessionTimer::Lifetime => self.expire(now),
-            SessionTimer::Bye => self.say_goodbye_again(),
+            SessionTimer::Bye => {
+                self.say_goodbye_again();
+                self.press(now);
+            }
             SessionTimer::Close => self.give_up_closing(now),
             SessionTimer::Resume => self.give_up_waiting(),
             SessionTimer::Trim => self.trim(now),
+        }
+    }
+
+    fn ask_again(&mut self, now: Instant) {
+        self.repeat = self.needs_repeat();
+        if self.repeat && self.repeats > 0 {
+            self.press(now);
+        }
+    }
+
+    /// The peer has not answered what it was asked; does the path live?
+    fn press(&mut self, now: Instant) {
+        if let Some(index) = self.current.and_then(|current| self.index(current)) {
+            self.paths[index].press(now, self.config.suspicion);
         }
     }
 

@@ -28,11 +28,11 @@ impl Core {
         let taken = match head(packet) {
             Some(Head::Attach { key, .. }) => self.attached(cx.now, link, (ours, theirs), from, key, packet),
             Some(Head::Handshake { .. }) => self.answer(cx, link, (ours, theirs), from, packet),
-            _ => false,
+            _ => Err(Unreachable::Misbehaved),
         };
-        if !taken {
+        if let Err(reason) = taken {
             self.statistics.dropped_packets += 1;
-            self.free_route(link, ours, Some(theirs), Unreachable::Closed);
+            self.free_route(link, ours, Some(theirs), reason);
         }
     }
 
@@ -43,26 +43,25 @@ impl Core {
         (ours, theirs): (u32, u32),
         from: Address,
         packet: &[u8],
-    ) -> bool {
-        if self.sessions.answering >= self.limits.openings || self.sessions.len() >= self.limits.sessions {
-            return false;
+    ) -> Result<(), Unreachable> {
+        let opening = Opening::answer(cx.now, &self.limits, &self.identity, from, packet, cx.rng)
+            .map_err(|_| Unreachable::Misbehaved)?;
+        if !self.has_room_for_opening() {
+            return Err(Unreachable::Quota);
         }
-        let Ok(opening) = Opening::answer(cx.now, &self.limits, &self.identity, from, packet, cx.rng) else {
-            return false;
-        };
         let progress = Progress::Opening(Box::new(opening));
         let id = self.insert_session(Entry::new(from, Purpose::Application, progress, false));
-        self.sessions.answering += 1;
+        self.sessions.answering.push_back(id);
         let path = PathId(0);
         if let Some(entry) = self.sessions.table.get_mut(id) {
-            entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
+            entry.paths.push(Path::new(path, link, ours, Some(theirs), None));
         }
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
         }
         self.list_path(id, path);
         self.after_session(cx.now, id);
-        true
+        Ok(())
     }
 
     /// A packet of a session that is not live yet, or that came in the same breath as what made it so.
@@ -90,6 +89,7 @@ impl Core {
     pub(in crate::hub) fn on_opening(&mut self, now: Instant, id: SessionId, progress: opening::Progress) {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         let peer = entry.peer;
+        entry.told = true;
         match progress {
             opening::Progress::Incoming { purpose: Purpose::Room, .. } => {
                 entry.purpose = Purpose::Room;
@@ -124,7 +124,7 @@ impl Core {
             Progress::Opening(mut opening) => opening.supply(),
             _ => None,
         };
-        self.sessions.answering = self.sessions.answering.saturating_sub(usize::from(!entry.initiator));
+        self.sessions.answering.retain(|known| *known != id);
         entry.peer = peer;
         self.sessions.by_key.insert(key, id);
         let Some(path) = entry.paths.first() else { return };
@@ -142,7 +142,7 @@ impl Core {
             Purpose::Room => self.on_member_session(now, id, peer, initiator),
         }
         if initiator {
-            self.seek_path(id);
+            self.seek_path(now, id);
         }
     }
 

@@ -13,20 +13,25 @@ use crate::wire::frame::{Frame, Unreachable};
 use crate::wire::identity::{Address, Instance};
 use crate::wire::session::SessionKey;
 
+/// The part of the time for a whole handshake in which a route must open.
+const PATIENCE: u32 = 4;
+/// So many routes may be expected before those are sought out that are done.
+const LEAST_EXPECTED: usize = 64;
+
 impl Core {
     /// A link to a neighbour has come up: some sessions may use it.
-    pub(in crate::hub) fn paths_by_link(&mut self, link: LinkId) {
+    pub(in crate::hub) fn paths_by_link(&mut self, now: Instant, link: LinkId) {
         let Some(neighbour) = self.links.get(link).and_then(|link| link.neighbour()) else { return };
         let (address, relays) = (neighbour.address, neighbour.relays);
         let wants = |entry: &Entry| entry.peer.id == address.id || relays && entry.paths.len() < 2;
         let ids: Vec<_> = self.sessions.table.iter().filter(|(_, entry)| wants(entry)).map(|(id, _)| id).collect();
         for id in ids {
-            self.seek_path(id);
+            self.seek_path(now, id);
         }
     }
 
     /// Asks for a route where there is one to be asked for.
-    pub(in crate::hub) fn seek_path(&mut self, id: SessionId) {
+    pub(in crate::hub) fn seek_path(&mut self, now: Instant, id: SessionId) {
         let Some(entry) = self.sessions.get(id) else { return };
         let links = self.candidates(entry);
         match &entry.progress {
@@ -34,13 +39,13 @@ impl Core {
             Progress::Wanted { tried, .. } if entry.paths.is_empty() => {
                 let next = links.into_iter().find(|link| !tried.contains(link));
                 if let Some(link) = next {
-                    self.ask_route(id, link);
+                    self.ask_route(now, id, link);
                 }
             }
             Progress::Wanted { .. } => {}
             Progress::Live(_) => {
                 for link in links {
-                    self.ask_route(id, link);
+                    self.ask_route(now, id, link);
                 }
             }
         }
@@ -52,8 +57,7 @@ impl Core {
         let instance = entry.peer.instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            let same = |address: Address| [Instance::NEWEST, address.instance].contains(&instance);
-            address.is_some_and(|address| entry.asks_successor || same(address))
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
@@ -67,7 +71,7 @@ impl Core {
         links.into_iter().filter(|link| entry.path_on(*link).is_none()).take(room).collect()
     }
 
-    pub(in crate::hub) fn ask_route(&mut self, id: SessionId, link_id: LinkId) {
+    pub(in crate::hub) fn ask_route(&mut self, now: Instant, id: SessionId, link_id: LinkId) {
         let from = self.address();
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         let Some(link) = self.links.get_mut(link_id).filter(|link| link.routes.len() < self.limits.routes) else {
@@ -75,9 +79,8 @@ impl Core {
         };
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
-        entry.paths.push(Path { id: path, link: link_id, ours, theirs: None, listed: false });
-        let neighbour = link.address().filter(|address| address.id == entry.peer.id);
-        let to = neighbour.unwrap_or_else(|| entry.wanted());
+        entry.paths.push(Path::new(path, link_id, ours, None, Some(now + self.limits.handshake_time / PATIENCE)));
+        let to = entry.peer;
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -105,7 +108,11 @@ impl Core {
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         let Some(path) = entry.paths.iter_mut().find(|path| path.id == path_id) else { return };
-        path.theirs = Some(theirs);
+        (path.theirs, path.until) = (Some(theirs), None);
+        if let Some(reason) = wrong_end(entry.peer, from) {
+            self.drop_path(cx.now, id, path_id, reason);
+            return self.seek_if_wanted(cx.now, id);
+        }
         if let Progress::Wanted { channels, .. } = &mut entry.progress {
             // What the way says of the instance is proved by the handshake.
             entry.peer.instance = from.instance;
@@ -134,16 +141,16 @@ impl Core {
         match target {
             Target::Asked(session, path) | Target::Path(session, path) => {
                 self.path_lost(now, session, path, reason);
-                self.seek_if_wanted(session);
+                self.seek_if_wanted(now, session);
             }
             Target::Forward(forward) | Target::Opening(forward) => self.end_forward(forward, reason),
             Target::Fresh { .. } => {}
         }
     }
 
-    pub(in crate::hub) fn seek_if_wanted(&mut self, id: SessionId) {
+    pub(in crate::hub) fn seek_if_wanted(&mut self, now: Instant, id: SessionId) {
         if matches!(self.sessions.get(id), Some(Entry { progress: Progress::Wanted { .. }, .. })) {
-            self.seek_path(id);
+            self.seek_path(now, id);
         }
     }
 
@@ -156,20 +163,26 @@ impl Core {
             Progress::Wanted { tried, last, .. } => {
                 tried.push(lost.link);
                 *last = Some(reason);
-                if tried.len() >= self.links.len() {
+                if self.has_tried_all(id) {
                     return self.end_session(id, reason.into());
                 }
             }
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
-                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry_soon(now);
                 }
             }
         }
         self.after_session(now, id);
+    }
+
+    /// Whether no link is left on which a route could be asked for.
+    fn has_tried_all(&self, id: SessionId) -> bool {
+        let Some(entry) = self.sessions.get(id) else { return false };
+        let Progress::Wanted { tried, .. } = &entry.progress else { return false };
+        self.candidates(entry).iter().all(|link| tried.contains(link))
     }
 
     /// We end a route of a session, and tell the other side.
@@ -198,25 +211,27 @@ impl Core {
         from: Address,
         key: SessionKey,
         packet: &mut [u8],
-    ) -> bool {
+    ) -> Result<(), Unreachable> {
         let Some(&id) = self.sessions.by_key.get(&key) else {
             // What is still to be opened may be the very session that the other side knows already.
             if self.sessions.is_opening_with(from) {
-                return false;
+                return Err(Unreachable::Closed);
             }
-            self.push(link, &Frame::Data { route: theirs, packet: &unknown(&self.identity, &key) });
-            return true;
+            self.push(link, &Frame::Data { route: theirs, packet: &unknown(&self.identity, &key, packet) });
+            return Ok(());
         };
         let info = self.path_info(link, id);
-        let Some(entry) = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from) else { return false };
-        let Progress::Live(session) = &mut entry.progress else { return false };
-        let Ok(path) = session.open_attach(now, info, packet) else { return false };
-        if let Some(known) = entry.paths.iter().find(|known| known.link == link).map(|known| known.id) {
+        let entry = self.sessions.table.get_mut(id).filter(|entry| entry.peer == from);
+        let Some(Entry { progress: Progress::Live(session), paths, .. }) = entry else {
+            return Err(Unreachable::Misbehaved);
+        };
+        let path = session.open_attach(now, info, packet).map_err(|_| Unreachable::Misbehaved)?;
+        if let Some(known) = paths.iter().find(|known| known.link == link).map(|known| known.id) {
             // Both sides asked at the same time: both keep the one that the session's initiator asked for.
             if known.is_initiators() && !path.is_initiators() {
                 session.remove_path(now, path);
                 self.after_session(now, id);
-                return false;
+                return Err(Unreachable::Closed);
             }
             if known != path {
                 session.remove_path(now, known);
@@ -225,13 +240,13 @@ impl Core {
         }
         // The peer gives its numbers anew, maybe before we have heard that the last path of one is gone.
         self.give_up_path(id, path);
-        let Some(entry) = self.sessions.table.get_mut(id) else { return false };
-        entry.paths.push(Path { id: path, link, ours, theirs: Some(theirs), listed: false });
+        let Some(entry) = self.sessions.table.get_mut(id) else { return Err(Unreachable::Closed) };
+        entry.paths.push(Path::new(path, link, ours, Some(theirs), None));
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
         }
         self.after_session(now, id);
-        true
+        Ok(())
     }
 
     /// One path gives way to another on the same link.
@@ -255,18 +270,61 @@ impl Core {
         self.wake(link_id);
     }
 
-    /// Routes that were opened to us and never used are taken back.
+    /// Routes that were asked for and never answered are taken back.
+    pub(in crate::hub) fn give_up_routes(&mut self, now: Instant, id: SessionId) {
+        let Some(entry) = self.sessions.get(id) else { return };
+        let late = |path: &&Path| path.until.is_some_and(|until| until <= now);
+        let late: Vec<_> = entry.paths.iter().filter(late).map(|path| path.id).collect();
+        for path in late {
+            self.drop_path(now, id, path, Unreachable::TimedOut);
+            self.seek_if_wanted(now, id);
+        }
+    }
+
+    /// The route brings its first packet, or its answer, until then, or is taken back.
+    pub(in crate::hub) fn expect(&mut self, until: Instant, link: LinkId, route: u32) {
+        if self.sessions.expected.len() >= self.sessions.expected_until {
+            let waits = |link: LinkId, route| {
+                let target = self.links.get(link).and_then(|link| link.routes.get(route));
+                matches!(target, Some(Target::Fresh { .. } | Target::Opening(_)))
+            };
+            self.sessions.expected.retain(|(_, link, route)| waits(*link, *route));
+            self.sessions.expected_until = (2 * self.sessions.expected.len()).max(LEAST_EXPECTED);
+        }
+        self.sessions.expected.push_back((until, link, route));
+    }
+
+    /// Routes that were opened to us and never used, or through us and never answered, are taken back.
     pub(in crate::hub) fn expire_routes(&mut self, now: Instant) {
-        while let Some((_, link_id, route)) = self.sessions.expected.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some(&(until, link_id, route)) = self.sessions.expected.front()
+            && until <= now
+        {
+            self.sessions.expected.pop_front();
             let Some(link) = self.links.get(link_id) else { continue };
-            if let Some(Target::Fresh { theirs, .. }) = link.routes.get(route) {
-                self.free_route(link_id, route, Some(theirs), Unreachable::TimedOut);
+            match link.routes.get(route) {
+                Some(Target::Fresh { theirs, .. }) => {
+                    self.free_route(link_id, route, Some(theirs), Unreachable::TimedOut);
+                }
+                Some(Target::Opening(forward)) => {
+                    self.close_route(now, forward.link, forward.twin, Unreachable::TimedOut)
+                }
+                _ => {}
             }
         }
     }
 
     /// When the next such route expires.
     pub(in crate::hub) fn routes_deadline(&self) -> Option<Deadline> {
-        self.sessions.expected.front().map(|(until, ..)| Deadline::new(*until, "first packet of a route"))
+        self.sessions.expected.front().map(|(until, ..)| Deadline::new(*until, "first packet or answer of a route"))
+    }
+}
+
+/// Why a route that leads there is of no use to a session with that peer.
+fn wrong_end(peer: Address, from: Address) -> Option<Unreachable> {
+    let instance = peer.instance == Instance::NEWEST || peer.instance == from.instance;
+    match (peer.id == from.id, instance) {
+        (false, _) => Some(Unreachable::Misbehaved),
+        (_, false) => Some(Unreachable::Instance),
+        _ => None,
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Cut {
 
 impl Cut {
     pub(super) const fn new(packet: usize) -> Self {
-        Self { packet, spare: packet % 2 == 0, by: packet / 2 % 2 }
+        Self { packet, spare: packet.is_multiple_of(2), by: packet / 2 % 2 }
     }
 }
 
@@ -116,7 +116,7 @@ impl Wire {
         let end = self.now + BOUND;
         let mut closed = false;
         while self.ended.iter().any(Option::is_none) {
-            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions);
+            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions.each_ref().map(Session::statistics));
             if !closed && self.left == [0, 0] && (0..2).all(|side| self.ledger.is_complete(side)) {
                 closed = true;
                 self.sessions[0].close(self.now, 3, "done");
@@ -207,9 +207,12 @@ impl Wire {
         let session = &mut self.sessions[to];
         let result = match self.lines[line].ends[to] {
             Some(path) => session.receive(self.now, path, &mut packet),
-            None => {
-                session.open_attach(self.now, RELAYED, &mut packet).map(|path| self.lines[line].ends[to] = Some(path))
-            }
+            None => session.open_attach(self.now, RELAYED, &mut packet).map(|path| {
+                // Its opener has heard first that the last path of that number is gone.
+                let before = self.lines.iter_mut().filter(|line| line.ends[to] == Some(path));
+                before.for_each(|line| line.ends[to] = None);
+                self.lines[line].ends[to] = Some(path);
+            }),
         };
         match result {
             // What is repeated or late; and what has overtaken the first packet of its path.

@@ -1,5 +1,7 @@
 //! The program as its users and their scripts see it: what it reads, what it writes, how it exits.
 
+mod cable;
+mod chats;
 mod child;
 mod demo;
 mod failures;
@@ -7,6 +9,7 @@ mod files;
 mod forwards;
 mod links;
 mod pipes;
+mod processes;
 mod relays;
 mod settings;
 mod tls;
