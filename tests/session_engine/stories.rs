@@ -184,7 +184,7 @@ fn closing_delivers_everything_first() {
     net.settle();
     net.run_for(5 * SECOND);
     let closed = SessionEvent::Closed(CloseReason::Peer { code: 42, text: "that was all".to_owned() });
-    assert_eq!(happened(&net, 0, &SessionEvent::Closed(CloseReason::Local)).is_some(), true);
+    assert!(happened(&net, 0, &SessionEvent::Closed(CloseReason::Local)).is_some());
     assert_eq!(happened(&net, 1, &closed), None, "it has messages to take");
     net.reads[1] = true;
     net.settle();

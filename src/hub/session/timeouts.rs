@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{CloseReason, PathId};
 use super::path::{ACK_DELAY, Flight};
+use super::routes::flies;
 use super::timers::{PathTimer, SessionTimer};
 use super::{Lane, Session};
 use crate::machine::time::Instant;
@@ -30,6 +31,9 @@ impl Session {
 
     /// What follows from whatever has happened: timers, and paths that have something to send.
     pub(super) fn settle(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
         self.check_drained(now);
         self.arm_lifetime(now);
         self.arm_repeat(now);
@@ -91,9 +95,9 @@ impl Session {
     }
 
     fn oldest_flight(&mut self, index: usize) -> Option<Flight> {
-        let (path, lanes) = (&mut self.paths[index], &self.lanes);
+        let path = &mut self.paths[index];
         let id = path.id;
-        path.oldest(|flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet))
+        path.oldest(flies(&self.lanes, id))
     }
 
     fn expire(&mut self, now: Instant) {
