@@ -59,7 +59,7 @@ fn a_stop_says_goodbye() {
             _ => {}
         }
         if let Some(Event::NeighbourDown { reason, .. }) = a.next_now().unwrap() {
-            told = told.or(Some(reason.to_string()));
+            told.get_or_insert_with(|| reason.to_string());
         }
     }
     assert!(told.as_ref().unwrap().contains("the neighbour left"), "{told:?}");
