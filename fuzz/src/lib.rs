@@ -19,6 +19,7 @@ mod opening;
 mod proof;
 mod rooms;
 mod script;
+mod session;
 mod stream;
 mod strings;
 mod tls;
@@ -32,6 +33,7 @@ pub use messages::{framed, websocket_client, websocket_server};
 pub use opening::session_opening;
 pub use proof::link_proof;
 pub use rooms::{room_host, room_message, signal};
+pub use session::{session_packet, session_peer};
 pub use stream::stream;
 pub use strings::connection_string;
 pub use tls::{tls_client, tls_records, tls_server};
@@ -54,6 +56,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("room_host", room_host),
     ("room_message", room_message),
     ("session_opening", session_opening),
+    ("session_packet", session_packet),
+    ("session_peer", session_peer),
     ("signal", signal),
     ("stream", stream),
     ("tls_client", tls_client),

@@ -349,7 +349,7 @@ impl Core {
     }
 }
 
-const fn cost(message: &Vec<u8>) -> usize {
+const fn cost(message: &[u8]) -> usize {
     message.len() + size_of::<(LinkId, Vec<u8>)>()
 }
 

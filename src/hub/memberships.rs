@@ -144,7 +144,7 @@ impl Core {
                         self.push(relay, &Frame::Room(&message));
                     }
                 }
-                Action::ToMember { to, signal } => self.to_member(now, to, signal),
+                Action::ToMember { to, signal } => self.signal_member(now, to, signal),
                 Action::Event(event) => self.on_room_event(now, id, event),
             }
         }
@@ -177,7 +177,7 @@ impl Core {
         }
     }
 
-    fn to_member(&mut self, now: Instant, to: Address, signal: Signal<'static>) {
+    fn signal_member(&mut self, now: Instant, to: Address, signal: Signal<'static>) {
         let Some(known) = self.rooms.sessions.get_mut(&to) else {
             let session = self.open(now, to, Vec::new(), PathPolicy::PreferDirect, Purpose::Room);
             self.rooms.sessions.insert(to, MemberSession { session, open: false, waiting: vec![signal] });
@@ -224,7 +224,7 @@ impl Core {
         if crossing != Some(id) {
             (known.session, known.open) = (id, true);
             for signal in std::mem::take(&mut known.waiting) {
-                self.to_member(now, peer, signal);
+                self.signal_member(now, peer, signal);
             }
         }
         if let Some(other) = crossing {

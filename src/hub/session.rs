@@ -174,8 +174,9 @@ impl Session {
     ) -> Self {
         let config = Config::new(limits);
         let signals = Channel::reliable("").priority(u8::MAX);
-        let lanes = std::iter::once(&signals).chain(&channels).enumerate();
-        let lanes = lanes.map(|(n, channel)| Lane::new(n, channel, config)).collect();
+        let mut lanes = Vec::with_capacity(channels.len() + 1);
+        let all = std::iter::once(&signals).chain(&channels).enumerate();
+        lanes.extend(all.map(|(n, channel)| Lane::new(n, channel, config)));
         Self {
             key,
             parity: u8::from(!initiator),

@@ -29,16 +29,13 @@ use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline};
 use crate::wire::cursor::Cursor;
 use crate::wire::frame::{Unreachable, data_head};
-use crate::wire::identity::{Address, EndpointId, Instance};
+use crate::wire::identity::{Address, EndpointId};
 use crate::wire::session::{Head, SessionKey};
 
 /// The first pause between two tries to find a path again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A peer without a path has so long to come back before another process with its key is asked whether it is its
-/// successor. Such a process may also be its sibling, and does not know the session either.
-const SUCCESSOR_AFTER: Duration = Duration::from_secs(5);
 
 /// What packets begin with that attach a path.
 const ATTACH: u8 = 4;
@@ -77,12 +74,6 @@ pub(super) struct Entry {
     retry: Option<(Instant, Duration)>,
     /// Whether the application, or the room that it is for, was told of it.
     told: bool,
-    /// Since when it has no path.
-    disconnected: Option<Instant>,
-    /// Whether a relay says that the peer's process is gone.
-    instance_gone: bool,
-    /// Whether another process with the peer's key is asked: it alone can prove that the session is forgotten.
-    asks_successor: bool,
 }
 
 enum Progress {
@@ -101,8 +92,6 @@ struct Path {
     ours: u32,
     /// Where the other side wants data; none while the route is not open.
     theirs: Option<u32>,
-    /// Whom it leads to, by the word of the way; none while the route is not open.
-    far: Option<Address>,
     /// Until when it must be open.
     until: Option<Instant>,
     /// The last packets that shall attach it, by their hashes: only to one of them may the far end answer that it
@@ -201,23 +190,9 @@ impl Sessions {
 }
 
 impl Path {
-    /// A route that we ask for.
-    fn asked(id: PathId, link: LinkId, ours: u32, until: Instant) -> Self {
-        Self { until: Some(until), ..Self::closed(id, link, ours) }
-    }
-
-    /// A route that was opened to us: where data goes, and to whom.
-    fn opened(id: PathId, link: LinkId, ours: u32, theirs: u32, far: Address) -> Self {
-        Self { theirs: Some(theirs), far: Some(far), ..Self::closed(id, link, ours) }
-    }
-
-    fn closed(id: PathId, link: LinkId, ours: u32) -> Self {
-        Self { id, link, ours, theirs: None, far: None, until: None, attaches: VecDeque::new(), listed: false }
-    }
-
-    /// Whether the far end says, asked by us, that it does not know the session.
-    fn is_disowned(&self, key: SessionKey, packet: &[u8]) -> bool {
-        self.far.is_some_and(|far| is_unknown(far, &key, &self.attaches, packet))
+    /// A route that was asked for, or that has been opened where `theirs` says.
+    fn new(id: PathId, link: LinkId, ours: u32, theirs: Option<u32>, until: Option<Instant>) -> Self {
+        Self { id, link, ours, theirs, until, attaches: VecDeque::new(), listed: false }
     }
 
     /// Remembers what attaches it, as long as something does.
@@ -236,41 +211,7 @@ impl Path {
 impl Entry {
     fn new(peer: Address, purpose: Purpose, progress: Progress, initiator: bool) -> Self {
         let (paths, policy) = (SmallVec::new(), PathPolicy::PreferDirect);
-        Self {
-            peer,
-            purpose,
-            progress,
-            paths,
-            policy,
-            initiator,
-            verdict: None,
-            retry: None,
-            disconnected: None,
-            instance_gone: false,
-            asks_successor: false,
-            told: initiator,
-        }
-    }
-
-    /// The last path is gone, or there is one again.
-    fn set_disconnected(&mut self, since: Option<Instant>) {
-        self.disconnected = since;
-        (self.instance_gone, self.asks_successor) = (false, false);
-    }
-
-    /// Why a route that leads there is of no use to the session.
-    fn wrong_end(&self, from: Address) -> Option<Unreachable> {
-        let any = self.peer.instance == Instance::NEWEST || self.asks_successor;
-        match (self.peer.id == from.id, any || self.peer.instance == from.instance) {
-            (false, _) => Some(Unreachable::Misbehaved),
-            (_, false) => Some(Unreachable::Instance),
-            _ => None,
-        }
-    }
-
-    /// Whom a relay is asked for.
-    fn wanted(&self) -> Address {
-        if self.asks_successor && self.instance_gone { self.peer.id.into() } else { self.peer }
+        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None, told: initiator }
     }
 
     /// Paths are looked for again, with pauses that double.
@@ -329,12 +270,13 @@ impl Core {
     /// A packet of a live session.
     pub(super) fn receive_packet(&mut self, now: Instant, id: SessionId, path: PathId, packet: &mut [u8]) {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
-        let known = entry.paths.iter().find(|known| known.id == path);
+        let peer = entry.peer;
+        let attaches = entry.paths.iter().find(|known| known.id == path).map(|path| &path.attaches);
         let Progress::Live(session) = &mut entry.progress else { return };
         match head(packet) {
             Some(Head::Handshake { .. }) => return self.repeat_verdict(id, path),
             Some(Head::Unknown { key })
-                if key == session.key() && known.is_some_and(|path| path.is_disowned(key, packet)) =>
+                if key == session.key() && is_unknown(peer, &key, attaches.into_iter().flatten(), packet) =>
             {
                 session.abort(CloseReason::Forgotten);
                 return self.after_session(now, id);
@@ -372,12 +314,10 @@ impl Core {
             SessionEvent::Closed(reason) => self.end_session(id, reason.into()),
             SessionEvent::Disconnected => {
                 entry.retry_soon(now);
-                entry.set_disconnected(Some(now));
                 self.tell(id, |session, _| Event::Disconnected { session });
             }
             SessionEvent::Reconnected => {
                 entry.retry = None;
-                entry.set_disconnected(None);
                 self.tell(id, |session, _| Event::Reconnected { session });
             }
             SessionEvent::Writable(channel) => self.tell(id, |session, _| Event::Writable { session, channel }),
@@ -400,7 +340,6 @@ impl Core {
             let connected = entry.paths.iter().any(|path| path.theirs.is_some());
             let next = (at.max(cx.now) + pause, (pause * 2).min(LONGEST_PAUSE));
             entry.retry = (!connected).then_some(next);
-            entry.asks_successor = entry.disconnected.is_some_and(|since| since + SUCCESSOR_AFTER <= cx.now);
             self.seek_path(cx.now, id);
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };

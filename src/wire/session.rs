@@ -454,28 +454,6 @@ pub fn cut_text(text: &str) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Reads packets and records as an attacker's, and checks that what was read comes back. For fuzzing.
-///
-/// # Panics
-/// If a record is not what was written.
-pub fn fuzz_packet(data: &[u8]) {
-    let mut cursor = Cursor::new(data);
-    if let Ok(head) = Head::take(&mut cursor) {
-        let mut out = Vec::new();
-        head.put(&mut out);
-        assert_eq!(out, data[..data.len() - cursor.len()]);
-    }
-    let mut cursor = Cursor::new(data);
-    while !cursor.is_empty() {
-        let Ok(record) = Record::take(&mut cursor) else { return };
-        let mut out = Vec::new();
-        record.put(&mut out);
-        let mut again = Cursor::new(&out);
-        assert_eq!(Record::take(&mut again), Ok(record));
-        assert!(again.is_empty());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use switchboard::hub::channel::{Channel, ChannelId};
-use switchboard::hub::session::event::CloseReason;
 use switchboard::hub::{Closed, Event};
 use switchboard::sim::World;
 
@@ -66,18 +65,4 @@ fn a_session_with_two_links_on_each_side_has_two_paths_and_survives_the_loss_of_
     run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[2].messages(CHAT).len() == 200);
     assert_eq!(b.messages(CHAT), (0..200u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
     assert!(!a.saw(|event| matches!(event, Event::Disconnected { .. })), "{:?}", a.events);
-}
-
-#[test]
-fn a_session_with_a_process_that_is_gone_is_disowned_by_its_successor() {
-    let (mut world, mut relay, mut a, mut b, session) = met(4, "tcp", &[Channel::reliable("chat")]);
-    b.restart(&mut world);
-    let start = world.now();
-    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| {
-        parties[1].saw(|event| {
-            let forgotten = |reason: &Closed| *reason == Closed::Ended(CloseReason::Forgotten);
-            matches!(event, Event::Closed { session: ended, reason, .. } if *ended == session && forgotten(reason))
-        })
-    });
-    assert!(world.now().since(start) < Duration::from_secs(40));
 }

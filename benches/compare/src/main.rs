@@ -16,6 +16,7 @@ mod load;
 mod plan;
 mod roles;
 mod rows;
+mod sessions;
 mod websocket;
 
 use plan::Plan;

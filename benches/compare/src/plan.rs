@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Bytes of a file that are one message of a session: as many as one packet holds.
+pub const FILE_CHUNK: usize = 16 * 1024;
+
 /// How much is run, and which comparisons.
 pub struct Plan {
     /// Slices of each candidate; odd, so that there is a median pair.
@@ -26,8 +29,8 @@ pub struct Comparison {
     pub baseline: f64,
     pub better: Better,
     pub unit: &'static str,
-    /// The ratio that shall be reached.
-    pub goal: f64,
+    /// The ratio that shall be reached; none: the figure is only printed.
+    pub goal: Option<f64>,
 }
 
 impl Plan {
@@ -56,15 +59,19 @@ impl Plan {
 impl Comparison {
     /// Where there is no rival: the figure against its goal.
     pub fn with_goal(name: String, ours: f64, goal: f64, unit: &'static str) -> Self {
-        Self { name, ours, baseline: goal, better: Better::Lower, unit, goal: 1.0 }
+        Self { name, ours, baseline: goal, better: Better::Lower, unit, goal: Some(1.0) }
     }
 
     fn print(&self) {
         let Self { name, ours, baseline, unit, goal, .. } = self;
         let Better::Lower = self.better;
         let ratio = ours / baseline;
-        let verdict = if ratio <= *goal { "met" } else { "MISSED" };
-        eprintln!("{name}: {ours:.1} against {baseline:.1} {unit}, ratio {ratio:.3}, goal {goal}: {verdict}");
+        let verdict = match goal {
+            Some(goal) if ratio <= *goal => format!("goal {goal}: met"),
+            Some(goal) => format!("goal {goal}: MISSED"),
+            None => "no goal".to_owned(),
+        };
+        eprintln!("{name}: {ours:.2} against {baseline:.2} {unit}, ratio {ratio:.3}, {verdict}");
         println!(
             r#"{{"name":"{name}","ours":{ours:.3},"baseline":{baseline:.3},"ratio":{ratio:.4},"better":"lower","unit":"{unit}"}}"#
         );

@@ -1,9 +1,15 @@
 //! The rows of the comparison.
 
 mod dial;
+mod file;
 mod forward;
+mod hub_idle;
 mod idle;
+mod latency;
+mod overhead;
 mod pump;
+mod relay;
+mod session;
 
 use crate::plan::Plan;
 
@@ -13,4 +19,10 @@ pub fn run(plan: &Plan) {
     forward::run(plan);
     dial::run(plan);
     idle::run(plan);
+    session::run(plan);
+    overhead::run(plan);
+    relay::run(plan);
+    file::run(plan);
+    latency::run(plan);
+    hub_idle::run(plan);
 }

@@ -339,7 +339,7 @@ impl Path {
 
     /// Asks again.
     pub(super) fn repeat_ping(&mut self) {
-        self.wants_ping = self.ping.is_some();
+        self.wants_ping |= self.ping.is_some();
     }
 
     /// Whether it owes an answer and was silent for too long; else the timer is set anew.

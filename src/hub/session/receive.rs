@@ -210,8 +210,8 @@ impl Session {
             path.trust(now, suspicion);
             self.lose_path(now, id, answer.asked);
         }
-        self.choose(now);
-        if answer.first && self.current == Some(id) {
+        let changed = self.choose(now);
+        if answer.first && !changed && self.current == Some(id) {
             self.report();
         }
         Ok(())

@@ -58,23 +58,24 @@ impl Session {
         if !std::mem::replace(&mut self.has_had_path, true) {
             path.state = State::Usable;
         }
+        self.paths.reserve_exact(1);
         self.paths.push(path);
         self.choose(now);
         self.settle(now);
     }
 
-    /// Chooses the path for messages anew.
-    pub(super) fn choose(&mut self, now: Instant) {
+    /// Chooses the path for messages anew; whether it is another one.
+    pub(super) fn choose(&mut self, now: Instant) -> bool {
         let best = self.best().map(|index| self.paths[index].id);
         if best == self.current {
-            return;
+            return false;
         }
         let before = std::mem::replace(&mut self.current, best);
         let Some(current) = best else {
             self.statistics.disconnects += 1;
             self.events.push_back(SessionEvent::Disconnected);
             self.timers.set(SessionTimer::Resume, now + self.config.resume);
-            return;
+            return true;
         };
         self.timers.stop(SessionTimer::Resume);
         if before.is_none() && self.statistics.path_changes > 0 {
@@ -83,6 +84,7 @@ impl Session {
         self.statistics.path_changes += 1;
         self.report();
         self.move_to(now, current);
+        true
     }
 
     /// Tells which path is used.

@@ -54,7 +54,7 @@ impl Core {
         self.sessions.answering.push_back(id);
         let path = PathId(0);
         if let Some(entry) = self.sessions.table.get_mut(id) {
-            entry.paths.push(Path::opened(path, link, ours, theirs, from));
+            entry.paths.push(Path::new(path, link, ours, Some(theirs), None));
         }
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));

@@ -57,8 +57,7 @@ impl Core {
         let instance = entry.peer.instance;
         let fits = |link: &LinkId| {
             let address = self.links.get(*link).and_then(|link| link.neighbour()).map(|neighbour| neighbour.address);
-            let same = |address: Address| [Instance::NEWEST, address.instance].contains(&instance);
-            address.is_some_and(|address| entry.asks_successor || same(address))
+            address.is_some_and(|address| [Instance::NEWEST, address.instance].contains(&instance))
         };
         let direct = self.neighbours.get(&entry.peer.id).into_iter().flatten().copied().filter(fits);
         let mut links: Vec<_> = if entry.policy == PathPolicy::RelayOnly { Vec::new() } else { direct.collect() };
@@ -80,9 +79,8 @@ impl Core {
         };
         let Some(path) = entry.free_path() else { return };
         let ours = link.routes.insert(Target::Asked(id, path));
-        entry.paths.push(Path::asked(path, link_id, ours, now + self.limits.handshake_time / PATIENCE));
-        let neighbour = link.address().filter(|address| address.id == entry.peer.id);
-        let to = neighbour.unwrap_or_else(|| entry.wanted());
+        entry.paths.push(Path::new(path, link_id, ours, None, Some(now + self.limits.handshake_time / PATIENCE)));
+        let to = entry.peer;
         self.push(link_id, &Frame::Open { route: ours, to, from, hops: self.limits.hops });
     }
 
@@ -110,8 +108,8 @@ impl Core {
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         let Some(path) = entry.paths.iter_mut().find(|path| path.id == path_id) else { return };
-        (path.theirs, path.far, path.until) = (Some(theirs), Some(from), None);
-        if let Some(reason) = entry.wrong_end(from) {
+        (path.theirs, path.until) = (Some(theirs), None);
+        if let Some(reason) = wrong_end(entry.peer, from) {
             self.drop_path(cx.now, id, path_id, reason);
             return self.seek_if_wanted(cx.now, id);
         }
@@ -172,7 +170,6 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
-                entry.instance_gone |= reason == Unreachable::Instance;
                 if entry.paths.is_empty() {
                     entry.retry_soon(now);
                 }
@@ -244,7 +241,7 @@ impl Core {
         // The peer gives its numbers anew, maybe before we have heard that the last path of one is gone.
         self.give_up_path(id, path);
         let Some(entry) = self.sessions.table.get_mut(id) else { return Err(Unreachable::Closed) };
-        entry.paths.push(Path::opened(path, link, ours, theirs, from));
+        entry.paths.push(Path::new(path, link, ours, Some(theirs), None));
         if let Some(link) = self.links.get_mut(link) {
             link.routes.set(ours, Target::Path(id, path));
         }
@@ -299,7 +296,10 @@ impl Core {
 
     /// Routes that were opened to us and never used, or through us and never answered, are taken back.
     pub(in crate::hub) fn expire_routes(&mut self, now: Instant) {
-        while let Some((_, link_id, route)) = self.sessions.expected.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some(&(until, link_id, route)) = self.sessions.expected.front()
+            && until <= now
+        {
+            self.sessions.expected.pop_front();
             let Some(link) = self.links.get(link_id) else { continue };
             match link.routes.get(route) {
                 Some(Target::Fresh { theirs, .. }) => {
@@ -316,5 +316,15 @@ impl Core {
     /// When the next such route expires.
     pub(in crate::hub) fn routes_deadline(&self) -> Option<Deadline> {
         self.sessions.expected.front().map(|(until, ..)| Deadline::new(*until, "first packet or answer of a route"))
+    }
+}
+
+/// Why a route that leads there is of no use to a session with that peer.
+fn wrong_end(peer: Address, from: Address) -> Option<Unreachable> {
+    let instance = peer.instance == Instance::NEWEST || peer.instance == from.instance;
+    match (peer.id == from.id, instance) {
+        (false, _) => Some(Unreachable::Misbehaved),
+        (_, false) => Some(Unreachable::Instance),
+        _ => None,
     }
 }

@@ -207,9 +207,12 @@ impl Wire {
         let session = &mut self.sessions[to];
         let result = match self.lines[line].ends[to] {
             Some(path) => session.receive(self.now, path, &mut packet),
-            None => {
-                session.open_attach(self.now, RELAYED, &mut packet).map(|path| self.lines[line].ends[to] = Some(path))
-            }
+            None => session.open_attach(self.now, RELAYED, &mut packet).map(|path| {
+                // Its opener has heard first that the last path of that number is gone.
+                let before = self.lines.iter_mut().filter(|line| line.ends[to] == Some(path));
+                before.for_each(|line| line.ends[to] = None);
+                self.lines[line].ends[to] = Some(path);
+            }),
         };
         match result {
             // What is repeated or late; and what has overtaken the first packet of its path.

@@ -11,6 +11,7 @@ use switchboard::machine::limits::Limits;
 use switchboard::machine::time::Instant;
 use switchboard::sim::{HostId, World};
 use switchboard::transport::Reconnect;
+use switchboard::wire::identity::Address;
 
 use super::Histogram;
 use super::plan::{End, KINDS, Line, Plan, Step};
@@ -42,8 +43,9 @@ struct Node {
     blocked: [bool; KINDS],
     stalled_until: Instant,
     news: bool,
-    /// The peer's life when the session was opened, and why sessions ended.
-    peer_life: u64,
+    /// With which process of the other end it has the session.
+    peer: Option<Address>,
+    /// Why sessions ended.
     ended: Vec<(SessionId, Closed)>,
 }
 
@@ -107,9 +109,6 @@ impl<'a> Play<'a> {
     }
 
     fn step(&mut self, step: Step) {
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("{} {step:?}", self.world.now());
-        }
         match step {
             Step::Pass(time) => self.pass(time),
             Step::Send { from, channel, count, size } => {
@@ -293,14 +292,11 @@ impl<'a> Play<'a> {
 
     fn on_event(&mut self, end: End, event: Event) {
         let life = self.nodes[end.index()].life;
-        if std::env::var("TRACE").is_ok() && !matches!(event, Event::Message { .. } | Event::Writable { .. }) {
-            eprintln!("{} {end:?}: {event:?}", self.world.now());
-        }
         match event {
             Event::Incoming { session, .. } => {
                 self.world.act(self.host(end), |endpoint, cx| endpoint.accept(cx, session));
             }
-            Event::Opened { session, .. } => self.opened(end, session),
+            Event::Opened { session, peer } => self.opened(end, session, peer),
             Event::Path { session, path, .. } => {
                 let node = &mut self.nodes[end.index()];
                 if node.session == Some(session) && node.path.replace(path.path).is_some_and(|old| old != path.path) {
@@ -323,10 +319,9 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn opened(&mut self, end: End, session: SessionId) {
-        let peer_life = self.nodes[end.other().index()].life;
+    fn opened(&mut self, end: End, session: SessionId, peer: Address) {
         let node = &mut self.nodes[end.index()];
-        (node.session, node.asked, node.path, node.peer_life) = (Some(session), None, None, peer_life);
+        (node.session, node.asked, node.path, node.peer) = (Some(session), None, None, Some(peer));
         node.blocked = [false; KINDS];
         // So that the other side hears something in each session.
         node.outbox[0].push_back(20);
@@ -336,19 +331,17 @@ impl<'a> Play<'a> {
     /// A session that stood on both sides ends only by the application's word, or if one side was started anew.
     fn closed(&mut self, end: End, session: SessionId, reason: Closed) {
         let life = self.nodes[end.index()].life;
-        let peer_life = self.nodes[end.other().index()].life;
+        let other = self.world.machine(self.host(end.other())).address();
         let stood = self.ledger.has_heard((end, life, session));
         let node = &mut self.nodes[end.index()];
         if node.asked == Some(session) {
             node.asked = None;
         }
         node.ended.push((session, reason.clone()));
-        if reason == Closed::Ended(CloseReason::Forgotten) {
-            *self.histogram.entry("sessions forgotten by the peer").or_default() += 1;
-        }
+        *self.histogram.entry(name(&reason)).or_default() += 1;
         if node.session == Some(session) {
             node.session = None;
-            let restarted = node.peer_life != peer_life;
+            let restarted = node.peer != Some(other);
             assert!(self.closing || restarted || !stood, "{end:?}: {session} ended: {reason} ({reason:?})");
         }
     }
@@ -428,6 +421,17 @@ impl<'a> Play<'a> {
     }
 }
 
+const fn name(reason: &Closed) -> &'static str {
+    match reason {
+        Closed::Ended(CloseReason::Forgotten) => "sessions forgotten by the peer",
+        Closed::Ended(CloseReason::ResumeTimeout) => "sessions without a path for too long",
+        Closed::Ended(CloseReason::Local) => "sessions closed",
+        Closed::Ended(CloseReason::Peer { .. }) => "sessions closed by the peer",
+        Closed::Ended(_) => "sessions ended otherwise",
+        _ => "sessions that never began",
+    }
+}
+
 impl Node {
     fn new(world: &mut World<Endpoint>, plan: &Plan, end: End) -> Self {
         let name = ["a", "b"][end.index()];
@@ -456,7 +460,7 @@ impl Node {
             blocked: [false; KINDS],
             stalled_until: Instant::ZERO,
             news: false,
-            peer_life: 0,
+            peer: None,
             ended: Vec::new(),
         }
     }

@@ -52,7 +52,7 @@ fn compare(plan: &Plan, row: &Row, pairs: usize, window: usize) {
         for (rival, goal) in rivals.iter().zip(row.goals) {
             let (own, baseline) = median_pair(&ours.nanos, &rival.nanos);
             let name = name(row, pairs, window, ours.role, rival.role);
-            plan.report(&Comparison { name, ours: own, baseline, better: Better::Lower, unit: "ns", goal });
+            plan.report(&Comparison { name, ours: own, baseline, better: Better::Lower, unit: "ns", goal: Some(goal) });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct Program {
@@ -86,6 +86,16 @@ impl Program {
         self.child.stdin = None;
     }
 
+    /// Its standard input, for who writes more than a pipe holds.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// Its standard output, for who reads more than memory holds.
+    pub(crate) fn take_output(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
     /// Stops reading what the program writes.
     pub(crate) fn close_output(&mut self) {
         self.child.stdout = None;
@@ -106,6 +116,11 @@ impl Program {
 
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end, whatever it is.
+    pub(crate) fn wait(&mut self) {
         self.child.wait().unwrap();
     }
 

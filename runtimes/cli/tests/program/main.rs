@@ -1,5 +1,6 @@
 //! The program as its users and their scripts see it: what it reads, what it writes, how it exits.
 
+mod cable;
 mod child;
 mod demo;
 mod failures;
@@ -7,6 +8,7 @@ mod files;
 mod forwards;
 mod links;
 mod pipes;
+mod processes;
 mod relays;
 mod settings;
 mod tls;

@@ -1,0 +1,41 @@
+//! Counts what sessions allocate: `switchboard-allocations session-64B | hub-idle NUMBER`.
+//!
+//! A program of its own, for the counter replaces the allocator of whoever is linked with it.
+
+use std::time::Duration;
+
+use switchboard_compare::exchange::{Exchange, PRIVATE, RELAYED};
+use switchboard_compare::lab::Lab;
+
+/// Messages sent at once, and messages that are counted.
+const BURST: usize = 1000;
+const BURSTS: usize = 1000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["session-64B"] => [PRIVATE, RELAYED].into_iter().for_each(|info| println!("{}", per_message(info))),
+        ["hub-idle", number] => println!("{}", per_session(number.parse().expect("a number of sessions"))),
+        _ => panic!("usage: switchboard-allocations session-64B | hub-idle NUMBER"),
+    }
+}
+
+/// Allocations per message once a session is warm.
+fn per_message(info: switchboard::hub::session::event::PathInfo) -> f64 {
+    let mut exchange = Exchange::new(info);
+    let message = [7; 64];
+    (0..BURSTS / 10).for_each(|_| exchange.burst(&message, BURST));
+    let counted = allocation_counter::measure(|| (0..BURSTS).for_each(|_| exchange.burst(&message, BURST)));
+    counted.count_total as f64 / (BURST * BURSTS) as f64
+}
+
+/// Bytes that one end of an idle session holds, all else (hub, link) taken off. Each has carried a message.
+fn per_session(number: usize) -> f64 {
+    let mut lab = Lab::idle(1);
+    let counted = allocation_counter::measure(|| {
+        lab.add_sessions(number);
+        lab.pass(Duration::from_secs(10));
+    });
+    counted.bytes_current as f64 / number as f64 / 2.0
+}
