@@ -53,7 +53,7 @@ pub enum Reliability {
     Reliable,
     /// At most so many times.
     MaxRetransmits(u16),
-    /// As long as it is no older than this (whole milliseconds); then it leaves the queue, too.
+    /// As long as it is no older than this (whole milliseconds, at least one); then it leaves the queue, too.
     MaxLifetime(Duration),
 }
 

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
+use std::time::Duration;
 
 use super::event::{Misbehaved, PathId, SendError};
 use super::{INITIAL_GRANT, RUN_COST};
@@ -23,6 +24,8 @@ use crate::machine::time::Instant;
 use crate::wire::cursor::varint_len;
 use crate::wire::session::{Ack, Form, Run};
 
+/// What is sent lives that long at least, so that it can be sent at all.
+const SHORTEST_LIFETIME: Duration = Duration::from_millis(1);
 /// Messages may join an open run of a channel with a lifetime while it is younger than this part of the lifetime.
 const JOIN_PART: u32 = 16;
 
@@ -318,7 +321,7 @@ impl Outgoing {
 
     fn until(&self, now: Instant) -> Option<Instant> {
         match self.reliability {
-            Reliability::MaxLifetime(time) => Some(now + time),
+            Reliability::MaxLifetime(time) => Some(now + time.max(SHORTEST_LIFETIME)),
             _ => None,
         }
     }
