@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 
-use switchboard::link::noise::{Claims, Identity, Opener, Proof, ProofError, Protection, Role, Sealer, SecretKey};
+use switchboard::link::noise::{Claims, Identity, Opener, Proof, Protection, Role, Sealer, SecretKey};
 use switchboard::machine::buf::Buf;
 use switchboard::machine::ids::{LinkId, PortId};
 use switchboard::machine::payload::Kind;
