@@ -4,6 +4,7 @@ pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod reason;
 pub mod room;
 pub mod session;
 pub mod signal;

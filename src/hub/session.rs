@@ -400,6 +400,7 @@ impl Config {
             0 => (self.signal, Misbehaved::SignalTooLarge),
             _ => (self.message, Misbehaved::MessageTooLarge),
         };
-        incoming::Bounds { message, window: self.receive.max(self.packet + RUN_COST as usize), too_large }
+        let window = self.receive.max(self.packet + RUN_COST as usize);
+        incoming::Bounds { message, run: self.packet, window, too_large }
     }
 }

@@ -20,6 +20,7 @@
 
 use super::cursor::{Cursor, Malformed, cut};
 use super::identity::{Address, EndpointId};
+use super::reason::{UnknownReason, reasons};
 
 /// One frame; what it lends lies in the message that it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,26 +100,6 @@ pub const DATA_HEAD: usize = 5;
 /// Most bytes of a text in `Goodbye`.
 pub const MAX_TEXT: usize = 256;
 
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[error($text)] $variant = $code,)*
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            fn take(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
-                let code = cursor.u8()?;
-                Self::ALL.iter().copied().find(|reason| *reason as u8 == code).ok_or(FrameError::Reason(code))
-            }
-        }
-    };
-}
-
 reasons! {
     /// Why there is no route, or no longer.
     Unreachable {
@@ -171,8 +152,8 @@ pub enum FrameError {
     #[error("a frame of the unknown kind {0}")]
     Kind(u8),
     /// There is no such reason.
-    #[error("a frame with the unknown reason {0}")]
-    Reason(u8),
+    #[error("a frame with {0}")]
+    Reason(#[from] UnknownReason),
     /// Something follows the frame.
     #[error("a frame with something after its end")]
     Trailing,
@@ -216,11 +197,11 @@ impl<'a> Frame<'a> {
                 hops: cursor.u8()?,
             },
             2 => Self::Opened { route: cursor.u32()?, yours: cursor.u32()?, from: Address::take(cursor)? },
-            3 => Self::Unreachable { route: cursor.u32()?, reason: Unreachable::take(cursor)? },
-            4 => Self::CloseRoute { route: cursor.u32()?, reason: Unreachable::take(cursor)? },
+            3 => Self::Unreachable { route: cursor.u32()?, reason: Unreachable::from_code(cursor.u8()?)? },
+            4 => Self::CloseRoute { route: cursor.u32()?, reason: Unreachable::from_code(cursor.u8()?)? },
             5 => Self::Ping(cursor.u64()?),
             6 => Self::Pong(cursor.u64()?),
-            7 => Self::Goodbye { reason: Farewell::take(cursor)?, text: text(cursor.rest())? },
+            7 => Self::Goodbye { reason: Farewell::from_code(cursor.u8()?)?, text: text(cursor.rest())? },
             8 => Self::Watch(EndpointId(cursor.array()?)),
             9 => Self::Unwatch(EndpointId(cursor.array()?)),
             10 => Self::Presence(Address::take(cursor)?),
@@ -351,7 +332,7 @@ mod tests {
     #[test]
     fn each_broken_rule_has_its_own_error() {
         assert_eq!(Frame::decode(&[99]), Err(FrameError::Kind(99)));
-        assert_eq!(Frame::decode(&[3, 0, 0, 0, 1, 77]), Err(FrameError::Reason(77)));
+        assert_eq!(Frame::decode(&[3, 0, 0, 0, 1, 77]), Err(FrameError::Reason(UnknownReason(77))));
         assert_eq!(Frame::decode(&[&[7, 0][..], &[b'x'; 257]].concat()), Err(FrameError::Text));
         assert_eq!(Frame::decode(&[7, 0, 0xff]), Err(FrameError::Malformed(Malformed::Utf8)));
     }

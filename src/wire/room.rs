@@ -27,6 +27,7 @@ pub use reason::{LeaveReason, Refusal};
 
 use super::cursor::{Cursor, Malformed, put_prefixed, put_varint};
 use super::identity::Address;
+use super::reason::UnknownReason;
 
 /// Names a room without telling its name: a hash of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,8 +198,8 @@ pub enum RoomError {
     #[error("a room message of the unknown kind {0}")]
     Kind(u8),
     /// There is no such reason.
-    #[error("a room message with the unknown reason {0}")]
-    Reason(u8),
+    #[error("a room message with {0}")]
+    Reason(#[from] UnknownReason),
     /// A display name is too long, or has control characters.
     #[error("a display name of more than 64 bytes, or with control characters")]
     Name,
@@ -286,14 +287,14 @@ impl<'a> ToMember<'a> {
                 room: room(&mut cursor)?,
                 version: cursor.u64()?,
                 address: Address::take(&mut cursor)?,
-                reason: LeaveReason::take(&mut cursor)?,
+                reason: LeaveReason::from_code(cursor.u8()?)?,
             },
             20 => Self::Broadcast {
                 room: room(&mut cursor)?,
                 from: Address::take(&mut cursor)?,
                 envelope: Envelope::take(&mut cursor)?,
             },
-            21 => Self::Refused { room: room(&mut cursor)?, reason: Refusal::take(&mut cursor)? },
+            21 => Self::Refused { room: room(&mut cursor)?, reason: Refusal::from_code(cursor.u8()?)? },
             kind => return Err(RoomError::Kind(kind)),
         };
         ended(cursor, decoded)

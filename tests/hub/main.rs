@@ -6,9 +6,11 @@ mod cut_points;
 mod hostile;
 mod ledger;
 mod party;
+#[allow(dead_code, reason = "the tests of bad input use the rest")]
 #[path = "../bad_input/program.rs"]
 mod program;
 mod property;
+#[allow(dead_code, reason = "the tests of bad input use the rest")]
 #[path = "../bad_input/raw.rs"]
 mod raw;
 mod rooms;

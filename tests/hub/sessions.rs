@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use switchboard::hub::channel::{Channel, ChannelId};
+use switchboard::hub::session::event::CloseReason;
 use switchboard::hub::{Closed, Event};
 use switchboard::sim::World;
 
@@ -65,4 +66,29 @@ fn a_session_with_two_links_on_each_side_has_two_paths_and_survives_the_loss_of_
     run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[2].messages(CHAT).len() == 200);
     assert_eq!(b.messages(CHAT), (0..200u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
     assert!(!a.saw(|event| matches!(event, Event::Disconnected { .. })), "{:?}", a.events);
+}
+
+#[test]
+fn a_session_with_an_endpoint_that_was_started_anew_ends_with_a_reason_and_a_new_one_is_opened() {
+    let (mut world, mut relay, mut a, mut b, session) = met(4, "tcp", &[Channel::reliable("chat")]);
+    b.restart(&mut world);
+    world.act(a.host, |a, cx| a.send(cx, session, CHAT, b"lost")).unwrap();
+    for ended in [false, true] {
+        run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| {
+            parties[1].saw(|event| match event {
+                Event::Disconnected { .. } => !ended,
+                Event::Closed { session: gone, reason: Closed::Ended(CloseReason::ResumeTimeout), .. } => {
+                    *gone == session
+                }
+                _ => false,
+            })
+        });
+        world.run_for(Duration::from_secs(5)).unwrap();
+    }
+    let to = b.address(&world);
+    let anew = a.open(&mut world, to.id, &[Channel::reliable("chat")]);
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| parties[1].opened().contains(&anew));
+    world.act(a.host, |a, cx| a.send(cx, anew, CHAT, b"found")).unwrap();
+    run(&mut world, &mut [&mut relay, &mut a, &mut b], |parties| !parties[2].messages(CHAT).is_empty());
+    assert_eq!(b.messages(CHAT), [b"found"]);
 }

@@ -79,6 +79,39 @@ fn a_cut_stalls_for_the_threshold_and_one_delay() {
 }
 
 #[test]
+fn a_cut_that_takes_a_grant_away_is_noticed() {
+    let (mut net, direct) = two_paths();
+    net.reads[1] = false;
+    let mut sent = 0;
+    while net.send(0, BULK, &[7; 10_000]) {
+        sent += 1;
+        net.run_for(MS);
+    }
+    net.run_for(50 * MS);
+    net.wire_of(direct).cut = [true, true];
+    net.reads[1] = true;
+    let cut = net.now;
+    net.settle();
+    net.run_for(10 * SECOND);
+    assert_eq!(net.received[1].len(), sent);
+    let stalled = net.received[1].last().unwrap().0 - cut;
+    assert!(stalled < SECOND, "{stalled:?}");
+}
+
+#[test]
+fn a_goodbye_finds_its_way_when_the_path_is_cut() {
+    let (mut net, direct) = two_paths();
+    net.wire_of(direct).cut = [true, true];
+    let now = net.now;
+    net.ends[0].close(now, 1, "bye");
+    net.settle();
+    net.run_for(10 * SECOND);
+    assert!(happened(&net, 0, &SessionEvent::Closed(CloseReason::Local)).is_some(), "{:?}", net.events[0]);
+    let closed = SessionEvent::Closed(CloseReason::Peer { code: 1, text: "bye".to_owned() });
+    assert!(happened(&net, 1, &closed).is_some());
+}
+
+#[test]
 fn a_suspect_path_that_answers_is_used_again() {
     let (mut net, direct) = two_paths();
     net.wire_of(direct).cut = [true, true];
@@ -151,7 +184,7 @@ fn closing_delivers_everything_first() {
     net.settle();
     net.run_for(5 * SECOND);
     let closed = SessionEvent::Closed(CloseReason::Peer { code: 42, text: "that was all".to_owned() });
-    assert_eq!(happened(&net, 0, &SessionEvent::Closed(CloseReason::Local)).is_some(), true);
+    assert!(happened(&net, 0, &SessionEvent::Closed(CloseReason::Local)).is_some());
     assert_eq!(happened(&net, 1, &closed), None, "it has messages to take");
     net.reads[1] = true;
     net.settle();

@@ -1,16 +1,20 @@
-//! The program `switchboard`: a demonstration of the library, and both ends of any connection string as a filter.
+//! The program `switchboard`: a relay, what two endpoints do with each other, and both ends of any connection string
+//! as a filter.
 //!
 //! | module | what it does |
 //! | --- | --- |
 //! | [`args`] | the command line |
-//! | [`peer`] | `dial` and `listen`, from arguments to a session |
-//! | [`session`] | what these two do, whatever drives them |
-//! | [`drive`] | a session on tokio or on mio, and the signals that end it |
+//! | [`relay`] | `relay`, with its status over HTTP |
+//! | [`party`], [`meeting`] | the endpoint of a command, and how two find each other |
+//! | [`chat`], [`pipe`], [`ping`] | the commands of these names, and `id` |
+//! | [`transfer`] | `send` and `receive` |
+//! | [`forward`] | TCP connections through a session |
+//! | [`demo`] | two endpoints and a relay, and paths that die |
+//! | [`peer`], [`session`], [`drive`] | `dial` and `listen`: from arguments to a session, what it does, what drives it |
 //! | [`messages`] | standard input and output as messages |
 //! | [`trust`] | certificates: read from files, made on the spot |
-//! | [`report`] | what people and scripts are told, by text or by JSON |
-//! | [`outcome`] | exit codes, and what to do about an error |
-//! | [`demo`] | a relay and its two clients, over each kind of link |
+//! | [`report`], [`outcome`] | what people and scripts are told; exit codes, and what to do about an error |
+//! | [`signals`] | SIGINT and SIGTERM |
 
 mod args;
 mod chat;

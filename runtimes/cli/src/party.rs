@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::connect::{self, ConnectionString, Options};
 use switchboard::hub::channel::{Channel, ChannelId};
-use switchboard::hub::session::event::CloseReason;
+use switchboard::hub::rooms::RoomEnd;
+use switchboard::hub::session::event::{CloseReason, PathId};
 use switchboard::hub::{Closed, Event, PathPolicy, SendError, SessionId};
 use switchboard::link::noise::Token;
 use switchboard::link::tls::ClientConfig;
@@ -47,6 +48,8 @@ pub(crate) struct Party {
     policy: PathPolicy,
     json: bool,
     pings: RefCell<BTreeSet<SessionId>>,
+    /// The path that was last told of.
+    path: Cell<Option<(SessionId, PathId)>>,
 }
 
 impl Party {
@@ -71,7 +74,7 @@ impl Party {
             PathArg::RelayOnly => PathPolicy::RelayOnly,
             PathArg::DirectOnly => PathPolicy::DirectOnly,
         };
-        Self { endpoint, policy, json: args.json, pings: RefCell::default() }
+        Self { endpoint, policy, json: args.json, pings: RefCell::default(), path: Cell::new(None) }
     }
 
     /// Opens a session for what `label` stands for.
@@ -84,16 +87,6 @@ impl Party {
         let session = opened.map_err(|closed| unreached(to, &closed))?;
         self.tell(json!({"event": "connected", "peer": to.to_string()}), &format!("connected to {to}"));
         Ok(session)
-    }
-
-    /// Waits until somebody opens a session for what `label` stands for; `from`: who may, if not everybody.
-    pub(crate) async fn wait_for(&self, label: &str, from: &[EndpointId]) -> Result<(SessionId, Address), Failure> {
-        loop {
-            let Event::Incoming { session, from: who, channels } = self.event().await? else { continue };
-            if self.admits(session, &who, &channels, label, from) {
-                return Ok((session, who));
-            }
-        }
     }
 
     /// Accepts a session for what `label` stands for, or refuses it with the reason.
@@ -253,7 +246,11 @@ impl Party {
 
     fn notice(&self, event: &Event) {
         let (event, text) = match event {
-            Event::Path { path, .. } => {
+            Event::Path { session, path, .. } => {
+                let used = Some((*session, path.path));
+                if self.path.replace(used) == used {
+                    return;
+                }
                 let path = path.to_string();
                 (json!({"event": "path", "path": path}), format!("path: {path}"))
             }
@@ -327,6 +324,12 @@ pub(crate) async fn ended_by(party: &Party, session: SessionId, error: SendError
             return end;
         }
     }
+}
+
+/// Why we are not in a room.
+pub(crate) fn in_room(room: &str, end: &RoomEnd) -> Failure {
+    let failure = Failure::new(Code::Lost, format!("room {room}: {end}"));
+    failure.advise("is the room's secret the same for all? --secret SECRET")
 }
 
 /// Why a session that stood does not any more.

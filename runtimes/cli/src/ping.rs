@@ -7,7 +7,7 @@ use switchboard::hub::SessionId;
 use switchboard_tokio::environment::{Environment, secret_key};
 
 use crate::args::{IdArgs, PingArgs};
-use crate::meeting::Meeting;
+use crate::meeting::{Meeting, Part};
 use crate::outcome::{Code, Failure};
 use crate::party::{PING, Party};
 use crate::report;
@@ -24,7 +24,7 @@ pub(crate) fn id(args: &IdArgs) -> Result<(), Failure> {
 pub(crate) fn run(args: &PingArgs) -> Result<(), Failure> {
     signals::run(async |stop| {
         let party = Party::start(&args.endpoint)?;
-        let meeting = Meeting { to: Some(args.id), room: None, secret: None, from: &[] };
+        let meeting = Meeting { to: Some(args.id), room: None, secret: None, from: &[], part: Part::Caller };
         party.run(&stop, &meeting, PING, async |met| ping(&party, met.session, args).await).await
     })
 }

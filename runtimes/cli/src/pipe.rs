@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
 use crate::args::PipeArgs;
-use crate::meeting::{Meeting, Met};
+use crate::meeting::{Meeting, Met, Part};
 use crate::outcome::{Code, Failure};
 use crate::party::Party;
 use crate::signals;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &PipeArgs) -> Result<(), Failure> {
         let party = Party::start(&args.endpoint)?;
         let whom = &args.whom;
         let (room, secret) = (whom.room.as_deref(), whom.secret.as_deref());
-        let meeting = Meeting { to: whom.id, room, secret, from: args.from.as_slice() };
+        let meeting = Meeting { to: whom.id, room, secret, from: args.from.as_slice(), part: Part::Either };
         party.run(&stop, &meeting, LABEL, async |met| join(&party, &met).await).await
     })
 }

@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use switchboard::connect::{Builder, ConnectError, Endpoint as Machine};
 use switchboard::hub::channel::{Channel, ChannelId};
-use switchboard::hub::{Closed, Event, PathPolicy, SendError, SessionId};
+use switchboard::hub::{BroadcastError, Closed, Event, JoinError, Member, PathPolicy, RoomId, SendError, SessionId};
 use switchboard::machine::Cx;
 use switchboard::machine::rng::Rng;
 use switchboard::wire::identity::Address;
@@ -151,6 +151,33 @@ impl Endpoint {
     /// Ends a session once all that was sent on reliable channels has arrived; [`Event::Closed`] follows.
     pub fn close(&self, session: SessionId, code: u8, text: &str) {
         self.act(|endpoint, cx| endpoint.close(cx, session, code, text));
+    }
+
+    /// Wants to be in a room, under a display name; [`Event::Room`] tells what comes of it. With a secret, only with
+    /// those who know it too.
+    ///
+    /// # Errors
+    /// A display name that is none.
+    pub fn join(&self, room: &str, name: &str, secret: Option<&str>) -> Result<RoomId, JoinError> {
+        self.act(|endpoint, cx| endpoint.join(cx, room, name, secret))
+    }
+
+    /// Leaves a room; its id is dead.
+    pub fn leave(&self, room: RoomId) {
+        self.act(|endpoint, cx| endpoint.leave(cx, room));
+    }
+
+    /// Says something to all others in a room.
+    ///
+    /// # Errors
+    /// Why it was not sent.
+    pub fn broadcast(&self, room: RoomId, bytes: &[u8]) -> Result<(), BroadcastError> {
+        self.act(|endpoint, cx| endpoint.broadcast(cx, room, bytes))
+    }
+
+    /// The others in a room, as far as they are known.
+    pub fn members(&self, room: RoomId) -> Vec<Member> {
+        self.act(|endpoint, _| endpoint.members(room).collect())
     }
 
     /// Says goodbye to all neighbours and ends; messages that were not taken are dropped.

@@ -69,6 +69,7 @@ impl Session {
             if reason == CloseReason::Forgotten && self.has_said_goodbye() { CloseReason::Local } else { reason };
         self.phase = Phase::Closed;
         self.timers.clear();
+        self.lanes.iter_mut().for_each(|lane| lane.outgoing.clear());
         self.paths.clear();
         self.ready.clear();
         self.current = None;

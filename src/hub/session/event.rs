@@ -207,9 +207,6 @@ pub enum Misbehaved {
     /// An answer to a ping that was never sent.
     #[error("an answer to a ping that was never sent")]
     PongWithoutPing,
-    /// Data after the peer's own goodbye.
-    #[error("data after goodbye")]
-    DataAfterBye,
 }
 
 impl Misbehaved {

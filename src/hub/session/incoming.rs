@@ -29,6 +29,8 @@ const LARGEST_NUMBER: u64 = 1 << 62;
 pub(super) struct Bounds {
     /// Largest message, in bytes.
     pub(super) message: usize,
+    /// Largest body of a run.
+    pub(super) run: usize,
     /// Cost that waits untaken.
     pub(super) window: usize,
     /// What is wrong with a larger message.
@@ -108,9 +110,12 @@ impl Incoming {
         self.reliable.then_some(self.granted)
     }
 
-    /// Whether the peer should hear of the grant before it runs dry.
+    /// Whether the peer should hear of the grant before it runs dry: when there is much more than it knows, or when
+    /// what it knows of may not do for another run.
     pub(super) const fn should_tell(&self, bounds: Bounds) -> bool {
-        self.reliable && self.granted - self.told >= bounds.window as u64 / 4
+        let more = self.granted - self.told;
+        let is_scarce = self.told.saturating_sub(self.arrived) < bounds.run as u64 + RUN_COST;
+        self.reliable && (more >= bounds.window as u64 / 4 || (more > 0 && is_scarce))
     }
 
     /// Takes a run in and passes on what has become deliverable.
@@ -281,4 +286,149 @@ fn check_messages(body: &[u8], bounds: Bounds) -> Result<(), Misbehaved> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds =
+        Bounds { message: 100_000, run: 9000, window: 10_000, too_large: Misbehaved::MessageTooLarge };
+
+    struct Receiver {
+        incoming: Incoming,
+        inbox: Inbox,
+        reliable: bool,
+    }
+
+    impl Receiver {
+        fn new(ordered: bool, reliable: bool) -> Self {
+            Self { incoming: Incoming::new(1, ordered, reliable, BOUNDS), inbox: Inbox::default(), reliable }
+        }
+
+        /// A run with one message of one byte.
+        fn arrive(&mut self, number: u64, alive: u64) -> Result<Arrival, Misbehaved> {
+            self.arrive_as(number, alive, Form::Messages, &[1, number as u8])
+        }
+
+        fn arrive_as(&mut self, number: u64, alive: u64, form: Form, body: &[u8]) -> Result<Arrival, Misbehaved> {
+            let alive = (!self.reliable).then_some(alive);
+            self.incoming.arrive(Run { channel: 1, number, form, alive }, body, BOUNDS, &mut self.inbox)
+        }
+
+        /// The first bytes of what may be taken.
+        fn take(&mut self) -> Vec<u8> {
+            let mut taken = Vec::new();
+            loop {
+                if let Some(credit) = self.inbox.retire() {
+                    self.incoming.credit(credit, BOUNDS);
+                }
+                let Some((_, message)) = self.inbox.take() else { return taken };
+                taken.push(message.as_slice()[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordered_channel_holds_what_comes_too_early() {
+        let mut receiver = Receiver::new(true, true);
+        for number in [2, 1, 4] {
+            assert_eq!(receiver.arrive(number, 0), Ok(Arrival::New));
+        }
+        assert_eq!(receiver.take(), []);
+        assert_eq!(receiver.arrive(2, 0), Ok(Arrival::Old));
+        assert_eq!(receiver.arrive(0, 0), Ok(Arrival::New));
+        assert_eq!(receiver.take(), [0, 1, 2]);
+        receiver.arrive(3, 0).unwrap();
+        assert_eq!(receiver.take(), [3, 4]);
+    }
+
+    #[test]
+    fn an_unordered_channel_passes_everything_on_at_once_and_once() {
+        let mut receiver = Receiver::new(false, true);
+        for number in [2, 0, 2, 1, 0] {
+            receiver.arrive(number, 0).unwrap();
+        }
+        assert_eq!(receiver.take(), [2, 0, 1]);
+    }
+
+    #[test]
+    fn runs_given_up_hold_up_nobody() {
+        let mut receiver = Receiver::new(true, false);
+        receiver.arrive(0, 0).unwrap();
+        receiver.arrive(3, 0).unwrap();
+        assert_eq!(receiver.take(), [0]);
+        receiver.arrive(5, 3).unwrap();
+        assert_eq!(receiver.take(), [3]);
+        receiver.incoming.forward(6, BOUNDS, &mut receiver.inbox).unwrap();
+        assert_eq!(receiver.take(), [5]);
+        assert_eq!(receiver.arrive(4, 0), Ok(Arrival::Old));
+    }
+
+    #[test]
+    fn a_message_that_lost_a_fragment_is_forgotten() {
+        let fragment = |begin, end| Form::Fragment { begin, end };
+        for ordered in [true, false] {
+            let mut receiver = Receiver::new(ordered, false);
+            receiver.arrive_as(0, 0, fragment(true, false), b"a").unwrap();
+            receiver.arrive_as(2, 0, fragment(false, true), b"c").unwrap();
+            receiver.arrive_as(3, 3, fragment(true, true), b"d").unwrap();
+            assert_eq!(receiver.take(), b"d", "ordered: {ordered}");
+            assert_eq!(receiver.incoming.assembly.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_grant_follows_what_is_taken_and_a_breach_is_named() {
+        let mut receiver = Receiver::new(true, true);
+        assert_eq!(receiver.incoming.tell_grant(), Some(INITIAL_GRANT));
+        let body = [&[0xff, 0x3f][..], &[9; 8191]].concat();
+        let mut sent = 0;
+        while (sent + 1) * (body.len() as u64 + RUN_COST) <= INITIAL_GRANT {
+            receiver.arrive_as(sent, 0, Form::Messages, &body).unwrap();
+            sent += 1;
+        }
+        assert_eq!(receiver.arrive_as(sent, 0, Form::Messages, &body), Err(Misbehaved::BeyondGrant));
+        assert!(!receiver.incoming.should_tell(BOUNDS));
+        assert_eq!(receiver.take().len() as u64, sent);
+        assert!(receiver.incoming.should_tell(BOUNDS));
+        let granted = receiver.incoming.tell_grant().unwrap();
+        assert_eq!(granted, sent * (body.len() as u64 + RUN_COST) + BOUNDS.window as u64);
+    }
+
+    #[test]
+    fn an_incomplete_message_is_granted_its_continuation_up_to_the_largest() {
+        let mut receiver = Receiver::new(true, true);
+        let piece = [1; 9000];
+        for number in 0..11 {
+            let form = Form::Fragment { begin: number == 0, end: false };
+            assert_eq!(receiver.arrive_as(number, 0, form, &piece), Ok(Arrival::New), "{number}");
+        }
+        let more = Form::Fragment { begin: false, end: false };
+        assert_eq!(receiver.arrive_as(11, 0, more, &piece), Err(Misbehaved::MessageTooLarge));
+    }
+
+    #[test]
+    fn without_grants_the_newest_are_dropped_and_counted_as_received() {
+        let mut receiver = Receiver::new(true, false);
+        let body = [&[0xff, 0x0f][..], &[9; 2047]].concat();
+        let arrivals: Vec<_> = (0..8).map(|n| receiver.arrive_as(n, 0, Form::Messages, &body).unwrap()).collect();
+        assert_eq!(arrivals[..5], [Arrival::New; 5]);
+        assert_eq!(arrivals[5..], [Arrival::Dropped; 3]);
+        assert_eq!(receiver.incoming.numbers().next(), 8);
+        assert_eq!(receiver.take().len(), 5);
+        assert_eq!(receiver.arrive(8, 0), Ok(Arrival::New));
+        assert_eq!(receiver.take(), [8]);
+    }
+
+    #[test]
+    fn gaps_are_bounded_where_runs_may_be_given_up() {
+        let mut receiver = Receiver::new(true, false);
+        for number in 0..2000 {
+            receiver.arrive(2 * number + 1, 0).unwrap();
+            receiver.take();
+        }
+        assert_eq!(receiver.incoming.numbers().ranges().len(), MOST_GAPS);
+        assert!(receiver.incoming.held.len() <= MOST_GAPS);
+    }
 }

@@ -438,3 +438,6 @@ fn copy(ring: &VecDeque<u8>, range: Range<usize>, out: &mut Vec<u8>) {
         out.extend_from_slice(&back[range.start.saturating_sub(front.len())..range.end - front.len()]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,3 +90,61 @@ impl<'a> Packet<'a> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::noise::Opener;
+    use crate::wire::cursor::Cursor;
+    use crate::wire::session::{Form, Record};
+
+    const RUN: Run = Run { channel: 1, number: 2, form: Form::Messages, alive: None };
+
+    fn info(private: bool) -> PathInfo {
+        PathInfo { direct: true, lossy: false, private }
+    }
+
+    fn keys() -> (Sealer, Opener) {
+        (Sealer::new(&[1; 32]), Opener::new(&[1; 32]))
+    }
+
+    #[test]
+    fn only_the_last_run_goes_without_a_length() {
+        let mut out = vec![0xee];
+        let mut packet = Packet::new(&mut out, 1000, info(true), None, 0);
+        for _ in 0..2 {
+            packet.run(&RUN).extend_from_slice(b"\x02ab");
+        }
+        assert!(packet.finish(&mut keys().0));
+        let mut cursor = Cursor::new(&out[2..]);
+        assert_eq!(cursor.len(), 2 * (3 + 3) + 1);
+        for _ in 0..2 {
+            assert_eq!(Record::take(&mut cursor), Ok(Record::Run(RUN, b"\x02ab")));
+        }
+    }
+
+    #[test]
+    fn what_is_filled_to_the_brim_is_as_long_as_allowed_and_opens() {
+        for attach in [None, Some(SessionKey([5; 16]))] {
+            let (mut sealer, mut opener) = keys();
+            let mut out = vec![0xee; 7];
+            let mut packet = Packet::new(&mut out, 500, info(false), attach, sealer.counter());
+            let body = packet.room() - Packet::head_len(&RUN);
+            packet.run(&RUN).extend(vec![7; body]);
+            assert_eq!(packet.room(), 0);
+            assert!(packet.finish(&mut sealer));
+            assert_eq!(out.len(), 7 + 500);
+            let head = if attach.is_some() { Head::ATTACH } else { Head::SEALED };
+            let (head, sealed) = out[7..].split_at_mut(head);
+            assert_eq!(opener.open(0, head, sealed), Ok(sealed.len() - TAG));
+        }
+    }
+
+    #[test]
+    fn an_empty_packet_leaves_nothing_behind_and_takes_no_counter() {
+        let mut sealer = keys().0;
+        let mut out = vec![0xee];
+        assert!(!Packet::new(&mut out, 500, info(false), None, 0).finish(&mut sealer));
+        assert_eq!((out, sealer.counter()), (vec![0xee], 0));
+    }
+}

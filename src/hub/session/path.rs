@@ -5,8 +5,9 @@
 //! all is probed.
 //!
 //! *Suspicion* asks for progress: while runs are in the air, some must be acknowledged every so often, whichever. The
-//! age of the oldest would accuse a slow path with a full queue. A suspect path is pinged and trusted again when it
-//! answers, for an answer needs both directions.
+//! age of the oldest would accuse a slow path with a full queue. What waits for the peer without being in the air, as
+//! for a grant or the answer to a goodbye, asks the path by a ping, and then for progress, too. A suspect path is
+//! pinged and trusted again when it answers, for an answer needs both directions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(super) struct Path {
     /// The highest acknowledged.
     largest: Option<u64>,
     progress: Instant,
+    /// Since when something that is not in the air waits for an answer.
+    pressed: Option<Instant>,
     trusted: Instant,
     sent: Instant,
     heard: Instant,
@@ -123,6 +126,7 @@ impl Path {
             packet: 0,
             largest: None,
             progress: now,
+            pressed: None,
             trusted: now,
             sent: now,
             heard: now,
@@ -154,6 +158,7 @@ impl Path {
     pub(super) fn send(&mut self, now: Instant, suspicion: Duration, channel: u16, number: u64, bytes: usize) {
         if self.runs == 0 {
             self.progress = now;
+            self.pressed = None;
             self.probes = 0;
             self.window.restart(now);
             self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
@@ -272,10 +277,8 @@ impl Path {
 
     /// Whether there was no progress for too long; else the timer is set anew.
     pub(super) fn should_suspect(&mut self, now: Instant, suspicion: Duration) -> bool {
-        if self.runs == 0 {
-            return false;
-        }
-        let due = self.progress.max(self.trusted) + self.patience(suspicion);
+        let Some(since) = Some(self.progress).filter(|_| self.runs > 0).or(self.pressed) else { return false };
+        let due = since.max(self.trusted) + self.patience(suspicion);
         if due > now {
             self.timers.set(PathTimer::Suspect, due);
         }
@@ -285,6 +288,7 @@ impl Path {
     /// Trusts it no more; it is asked whether it lives.
     pub(super) fn suspect(&mut self) {
         self.state = State::Suspect;
+        self.pressed = None;
         self.ping = None;
         self.wants_ping = true;
     }
@@ -311,6 +315,15 @@ impl Path {
     pub(super) fn ping_if_old(&mut self, now: Instant) {
         let recent = self.pinged.is_some_and(|at| now.since(at) < PING_EVERY);
         self.wants_ping |= self.ping.is_none() && !recent;
+    }
+
+    /// Something that is not in the air waits for the peer: a ping asks whether the path lives, and so does suspicion.
+    pub(super) fn press(&mut self, now: Instant, suspicion: Duration) {
+        self.wants_ping = true;
+        if self.runs == 0 && self.pressed.is_none() && self.state == State::Usable {
+            self.pressed = Some(now);
+            self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
+        }
     }
 
     /// Whether a ping or an answer waits to be sent.
@@ -377,6 +390,7 @@ impl Path {
         }
         let was = std::mem::replace(&mut self.state, State::Usable);
         self.ping = None;
+        self.pressed = None;
         self.wants_ping = false;
         self.timers.stop(PathTimer::Ping);
         self.timers.stop(PathTimer::Silence);
@@ -402,3 +416,6 @@ impl Path {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

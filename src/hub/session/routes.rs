@@ -1,9 +1,9 @@
 //! Which path carries the messages, and what becomes of those on a path that no longer does.
 
-use super::Session;
-use super::event::{PathId, PathInfo, PathPolicy, SessionEvent};
-use super::path::{Path, State};
+use super::event::{Misbehaved, PathId, PathInfo, PathPolicy, SessionEvent};
+use super::path::{Flight, Path, State};
 use super::timers::{PathTimer, SessionTimer};
+use super::{Lane, Session};
 use crate::machine::time::Instant;
 use std::time::Duration;
 
@@ -174,24 +174,15 @@ impl Session {
 
     fn detect_losses_on(&mut self, now: Instant, index: usize) {
         let id = self.paths[index].id;
-        let lanes = &self.lanes;
-        let flies = |flight: &super::path::Flight| {
-            lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet)
-        };
-        self.paths[index].compact(flies);
-        while let Some(flight) = {
-            let lanes = &self.lanes;
-            self.paths[index].next_lost(now, |flight| {
-                lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet)
-            })
-        } {
+        self.paths[index].compact(flies(&self.lanes, id));
+        while let Some(flight) = self.paths[index].next_lost(now, flies(&self.lanes, id)) {
             self.paths[index].lost(now);
             self.lose(now, flight);
         }
     }
 
     /// A run in the air is lost. Whether it goes again.
-    pub(super) fn lose(&mut self, now: Instant, flight: super::path::Flight) -> bool {
+    pub(super) fn lose(&mut self, now: Instant, flight: Flight) -> bool {
         let paths = &mut self.paths;
         let outgoing = &mut self.lanes[usize::from(flight.channel)].outgoing;
         let abandoned = outgoing.lose(now, flight.number, |landed| {
@@ -219,7 +210,7 @@ impl Session {
     }
 
     /// The peer suspects a path: ours may not arrive there, so it is not preferred until it has answered us.
-    pub(super) fn take_suspect(&mut self, now: Instant, path: PathId) -> Result<(), super::event::Misbehaved> {
+    pub(super) fn take_suspect(&mut self, now: Instant, path: PathId) -> Result<(), Misbehaved> {
         let Some(index) = self.index(path) else { return Ok(()) };
         if self.paths[index].state == State::Usable {
             self.suspect(now, index, false);
@@ -233,4 +224,9 @@ impl Session {
         self.events.push_back(SessionEvent::PathClosed(id));
         self.remove_path(now, id);
     }
+}
+
+/// Since when a run is in the air, in that packet of that path; none if it is not.
+pub(super) fn flies(lanes: &[Lane], path: PathId) -> impl Fn(&Flight) -> Option<Instant> {
+    move |flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, path, flight.packet)
 }

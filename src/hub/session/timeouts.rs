@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{CloseReason, PathId};
 use super::path::{ACK_DELAY, Flight};
+use super::routes::flies;
 use super::timers::{PathTimer, SessionTimer};
 use super::{Lane, Session};
 use crate::machine::time::Instant;
@@ -30,6 +31,9 @@ impl Session {
 
     /// What follows from whatever has happened: timers, and paths that have something to send.
     pub(super) fn settle(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
         self.check_drained(now);
         self.arm_lifetime(now);
         self.arm_repeat(now);
@@ -39,12 +43,29 @@ impl Session {
     fn on_session_timer(&mut self, now: Instant, timer: SessionTimer) {
         match timer {
             SessionTimer::Ack => self.acks.due = self.acks.owed,
-            SessionTimer::Repeat => self.repeat = self.needs_repeat(),
+            SessionTimer::Repeat => self.ask_again(now),
             SessionTimer::Lifetime => self.expire(now),
-            SessionTimer::Bye => self.say_goodbye_again(),
+            SessionTimer::Bye => {
+                self.say_goodbye_again();
+                self.press(now);
+            }
             SessionTimer::Close => self.give_up_closing(now),
             SessionTimer::Resume => self.give_up_waiting(),
             SessionTimer::Trim => self.trim(now),
+        }
+    }
+
+    fn ask_again(&mut self, now: Instant) {
+        self.repeat = self.needs_repeat();
+        if self.repeat && self.repeats > 0 {
+            self.press(now);
+        }
+    }
+
+    /// The peer has not answered what it was asked; does the path live?
+    fn press(&mut self, now: Instant) {
+        if let Some(index) = self.current.and_then(|current| self.index(current)) {
+            self.paths[index].press(now, self.config.suspicion);
         }
     }
 
@@ -74,9 +95,9 @@ impl Session {
     }
 
     fn oldest_flight(&mut self, index: usize) -> Option<Flight> {
-        let (path, lanes) = (&mut self.paths[index], &self.lanes);
+        let path = &mut self.paths[index];
         let id = path.id;
-        path.oldest(|flight| lanes.get(usize::from(flight.channel))?.outgoing.flies(flight.number, id, flight.packet))
+        path.oldest(flies(&self.lanes, id))
     }
 
     fn expire(&mut self, now: Instant) {

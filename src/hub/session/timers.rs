@@ -60,7 +60,8 @@ pub(super) enum PathTimer {
     /// whatever the window says.
     Probe,
     /// While runs are in the air: the last progress plus the greater of three smoothed round trips and `suspicion`.
-    /// Then the path is suspect.
+    /// While none is, but a grant or the answer to a goodbye was asked for in vain: the same from the ping that goes
+    /// with the second question. Then the path is suspect.
     Suspect,
     /// While a ping is unanswered that something depends on: two smoothed round trips but at least 250 ms, doubling
     /// up to 1 s. Then another goes.

@@ -1,27 +1,6 @@
 //! Why a membership ends, and why a relay refuses.
 
-use super::RoomError;
-use crate::wire::cursor::Cursor;
-
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[error($text)] $variant = $code,)*
-        }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            pub(super) fn take(cursor: &mut Cursor<'_>) -> Result<Self, RoomError> {
-                let code = cursor.u8()?;
-                Self::ALL.iter().copied().find(|reason| *reason as u8 == code).ok_or(RoomError::Reason(code))
-            }
-        }
-    };
-}
+use crate::wire::reason::reasons;
 
 reasons! {
     /// Why somebody is a member no longer.

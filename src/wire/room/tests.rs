@@ -62,7 +62,7 @@ fn each_broken_rule_has_its_own_error() {
     assert_eq!(ToHost::decode(&[16]), Err(RoomError::Kind(16)));
     assert_eq!(ToMember::decode(&[0]), Err(RoomError::Kind(0)));
     let refused = [&[21][..], &ROOM.0, &[77]].concat();
-    assert_eq!(ToMember::decode(&refused), Err(RoomError::Reason(77)));
+    assert_eq!(ToMember::decode(&refused), Err(RoomError::Reason(UnknownReason(77))));
     let mut chunk = ToMember::Members(Members {
         room: ROOM,
         version: 1,

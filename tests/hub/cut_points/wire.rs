@@ -36,7 +36,7 @@ pub(super) struct Cut {
 
 impl Cut {
     pub(super) const fn new(packet: usize) -> Self {
-        Self { packet, spare: packet % 2 == 0, by: packet / 2 % 2 }
+        Self { packet, spare: packet.is_multiple_of(2), by: packet / 2 % 2 }
     }
 }
 
@@ -116,7 +116,7 @@ impl Wire {
         let end = self.now + BOUND;
         let mut closed = false;
         while self.ended.iter().any(Option::is_none) {
-            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions);
+            assert!(self.now < end, "{}; {:?}", self.account(), self.sessions.each_ref().map(Session::statistics));
             if !closed && self.left == [0, 0] && (0..2).all(|side| self.ledger.is_complete(side)) {
                 closed = true;
                 self.sessions[0].close(self.now, 3, "done");

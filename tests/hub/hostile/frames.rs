@@ -10,6 +10,7 @@ use switchboard::sim::HostId;
 use switchboard::wire::cursor::Malformed;
 use switchboard::wire::frame::{Farewell, Frame, FrameError, Unreachable};
 use switchboard::wire::identity::{Address, EndpointId, Instance};
+use switchboard::wire::reason::UnknownReason;
 
 use super::rogue::{Conduct, Rogue};
 use super::scene::{Scene, Someone, Who};
@@ -97,8 +98,8 @@ fn what_is_no_frame_ends_the_link_by_its_reason() {
         (vec![0, 1, 2], FrameError::Malformed(Malformed::Truncated)),
         (vec![1, 0, 0, 0, 1], FrameError::Malformed(Malformed::Truncated)),
         ([&Frame::Ping(1).encode()[..], &[0]].concat(), FrameError::Trailing),
-        (vec![3, 0, 0, 0, 1, 77], FrameError::Reason(77)),
-        (vec![7, 99], FrameError::Reason(99)),
+        (vec![3, 0, 0, 0, 1, 77], FrameError::Reason(UnknownReason(77))),
+        (vec![7, 99], FrameError::Reason(UnknownReason(99))),
         ([&[7, 0][..], &[b'x'; 257]].concat(), FrameError::Text),
         (vec![7, 0, 0xff], FrameError::Malformed(Malformed::Utf8)),
     ];

@@ -32,7 +32,7 @@ fn a_proof_that_is_replayed_proves_nothing() {
     let middle = scene.rogue("middle", 9, Conduct::Middle);
     scene.dial(middle, "relay.test");
     scene.listen(middle);
-    let victim = scene.honest(Recipe::new("victim", 4).over("tcp:middle.test:7000"));
+    scene.honest(Recipe::new("victim", 4).over("tcp:middle.test:7000"));
     scene.until(|scene| scene.neighbours(relay) == 3);
     let said = scene.with(middle, |rogue, _| {
         let line = rogue.lines.values().find(|line| line.side == Side::Accepted).unwrap();

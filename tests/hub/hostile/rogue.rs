@@ -57,7 +57,7 @@ pub(crate) struct Line {
 pub(crate) enum Stage {
     Raw,
     Proving(Box<Proof>),
-    Failed(ProofError),
+    Failed,
     Proved { peer: Address, seal: Option<Box<(Sealer, Opener)>> },
 }
 
@@ -175,7 +175,7 @@ impl Rogue {
                 match result {
                     Ok(None) => {}
                     Ok(Some(proved)) => line.stage = Stage::proved(proved.peer, proved.protection),
-                    Err(error) => line.stage = Stage::Failed(error),
+                    Err(_) => line.stage = Stage::Failed,
                 }
                 if let Some(answer) = answer {
                     self.shout(cx, link, Kind::Binary, &answer);
@@ -188,7 +188,7 @@ impl Rogue {
                 }
                 self.on_frame(cx, link, message);
             }
-            Stage::Failed(_) => {}
+            Stage::Failed => {}
         }
         if self.conduct == Conduct::Middle {
             self.pass_on(cx);

@@ -382,7 +382,7 @@ impl<'a> Play<'a> {
     fn account(&self) -> String {
         let each = End::BOTH.into_iter().map(|end| {
             let node = &self.nodes[end.index()];
-            let sent = self.place(end).map_or("has no session".into(), |place| self.ledger.account(place));
+            let sent = self.place(end).map_or_else(|| "has no session".into(), |place| self.ledger.account(place));
             let left: Vec<_> = node.outbox.iter().map(VecDeque::len).collect();
             let path = node.session.and_then(|session| self.world.machine(node.host).path(session));
             let statistics = self.world.machine(node.host).statistics();

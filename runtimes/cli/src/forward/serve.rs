@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use switchboard::hub::{Event, SessionId};
+use switchboard::hub::channel::Channel;
+use switchboard::hub::{Closed, Event, SessionId};
+use switchboard::wire::identity::Address;
 
 use super::LABEL;
 use super::tunnel::{Teller, Tunnel, tellers};
@@ -42,19 +44,16 @@ struct Serving<'a> {
 impl Serving<'_> {
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Incoming { session, from, channels } => {
-                if self.party.admits(session, &from, &channels, LABEL, &self.args.from) {
-                    self.tunnels.insert(session, Tunnel::from(session, self.teller.clone()));
-                }
-            }
+            Event::Incoming { session, from, channels } => self.on_incoming(session, from, &channels),
             Event::Message { session, bytes, .. } => self.on_message(session, &bytes),
-            Event::Closed { session, peer, reason } => {
-                if self.tunnels.remove(&session).is_some() {
-                    let event = json!({"event": "closed", "peer": peer.to_string(), "reason": reason.to_string()});
-                    self.party.tell(event, &format!("{peer} has gone: {reason}"));
-                }
-            }
+            Event::Closed { session, peer, reason } => self.on_closed(session, peer, &reason),
             _ => {}
+        }
+    }
+
+    fn on_incoming(&mut self, session: SessionId, from: Address, channels: &[Channel]) {
+        if self.party.admits(session, &from, channels, LABEL, &self.args.from) {
+            self.tunnels.insert(session, Tunnel::from(session, self.teller.clone()));
         }
     }
 
@@ -63,6 +62,13 @@ impl Serving<'_> {
         if let Err(violation) = tunnel.receive(bytes, self.party, &self.services) {
             self.party.endpoint.close(session, VIOLATION, &violation.to_string());
             self.tunnels.remove(&session);
+        }
+    }
+
+    fn on_closed(&mut self, session: SessionId, peer: Address, reason: &Closed) {
+        if self.tunnels.remove(&session).is_some() {
+            let event = json!({"event": "closed", "peer": peer.to_string(), "reason": reason.to_string()});
+            self.party.tell(event, &format!("{peer} has gone: {reason}"));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::message::{Offer, Refusal};
 use super::progress::Progress;
 use super::receiver::{Arrived, Receiver};
 use crate::args::ReceiveArgs;
-use crate::meeting::Meeting;
+use crate::meeting::{Meeting, Part};
 use crate::outcome::{Code, Failure};
 use crate::party::{Party, ended_by};
 use crate::signals;
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ReceiveArgs) -> Result<(), Failure> {
     signals::run(async |stop| {
         let party = Party::start(&args.endpoint)?;
         let (room, secret) = (args.room.as_deref(), args.secret.as_deref());
-        let meeting = Meeting { to: None, room, secret, from: args.from.as_slice() };
+        let meeting = Meeting { to: None, room, secret, from: args.from.as_slice(), part: Part::Called };
         party.run(&stop, &meeting, LABEL, async |met| receive_all(&party, met.session, args).await).await
     })
 }

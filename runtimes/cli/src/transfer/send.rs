@@ -9,7 +9,7 @@ use super::message::{CHUNK, Refusal};
 use super::progress::Progress;
 use super::sender::{Answer, Sender};
 use crate::args::SendArgs;
-use crate::meeting::Meeting;
+use crate::meeting::{Meeting, Part};
 use crate::outcome::{Code, Failure};
 use crate::party::{Party, ended_by};
 use crate::signals;
@@ -22,7 +22,13 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     }
     signals::run(async |stop| {
         let party = Party::start(&args.endpoint)?;
-        let meeting = Meeting { to: args.to, room: args.room.as_deref(), secret: args.secret.as_deref(), from: &[] };
+        let meeting = Meeting {
+            to: args.to,
+            room: args.room.as_deref(),
+            secret: args.secret.as_deref(),
+            from: &[],
+            part: Part::Caller,
+        };
         party.run(&stop, &meeting, LABEL, async |met| send_all(&party, met.session, args).await).await
     })
 }

@@ -108,6 +108,15 @@ impl Program {
         bytes
     }
 
+    /// Reads one line of standard output.
+    pub(crate) fn output_line(&mut self) -> String {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            line.extend(self.read(1));
+        }
+        String::from_utf8(line).unwrap()
+    }
+
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

@@ -1,6 +1,7 @@
 //! The program as its users and their scripts see it: what it reads, what it writes, how it exits.
 
 mod cable;
+mod chats;
 mod child;
 mod demo;
 mod failures;
