@@ -7,6 +7,8 @@
 #[path = "laws/campaign.rs"]
 mod campaign;
 mod common;
+#[path = "laws/hubs.rs"]
+mod hubs;
 #[path = "laws/implementations.rs"]
 mod implementations;
 #[path = "laws/rig.rs"]
@@ -22,6 +24,8 @@ mod wire;
 
 use common::{KINDS, Node};
 use subject::Boxed;
+use switchboard::connect::Endpoint;
+use switchboard::hub::Hub;
 use switchboard::machine::check::Checked;
 
 /// How many seeds each campaign plays.
@@ -114,5 +118,32 @@ fn any_cutting_carries_the_same_messages() {
 fn any_cutting_of_the_same_bytes_is_the_same() {
     for kind in ["tcp", "ws"] {
         twins::any_cutting_of_the_same_bytes_is_the_same(kind, seeds(100));
+    }
+}
+
+#[test]
+fn hubs_keep_the_laws_in_random_worlds() {
+    hubs::campaign::<Hub>("tcp", seeds(40));
+}
+
+#[test]
+fn endpoints_keep_the_laws_in_random_worlds() {
+    hubs::campaign::<Endpoint>("ws", seeds(40));
+}
+
+#[test]
+fn the_same_seed_and_calls_give_the_same_world_of_endpoints() {
+    hubs::same_seed_same_world("tcp", seeds(4));
+}
+
+#[test]
+fn the_same_seed_and_calls_give_hubs_the_same_transcript() {
+    hubs::same_seed_same_transcript("tcp", seeds(4));
+}
+
+#[test]
+fn any_cutting_below_hubs_carries_the_same_messages() {
+    for kind in ["tcp", "ws"] {
+        hubs::any_cutting_carries_the_same(kind, seeds(4));
     }
 }

@@ -27,12 +27,20 @@ fn law_tests() -> BTreeMap<&'static str, Vec<Test>> {
         crate::any_cutting_carries_the_same_messages,
         crate::any_cutting_of_the_same_bytes_is_the_same,
     ];
+    let hubs: [Test; 3] = [
+        crate::the_same_seed_and_calls_give_the_same_world_of_endpoints,
+        crate::the_same_seed_and_calls_give_hubs_the_same_transcript,
+        crate::any_cutting_below_hubs_carries_the_same_messages,
+    ];
+    let with = |world: Test| [&[world][..], &hubs].concat();
     let streams = [&worlds[..], &streams].concat();
     BTreeMap::from([
         ("Machine for Alone", streams.clone()),
         ("Machine for Box", vec![crate::a_boxed_machine_keeps_the_laws_in_random_worlds as Test]),
         ("Machine for Checked", vec![crate::a_checked_machine_keeps_the_laws_in_random_worlds as Test]),
+        ("Machine for Endpoint", with(crate::endpoints_keep_the_laws_in_random_worlds)),
         ("Machine for Guard", worlds.to_vec()),
+        ("Machine for Hub", with(crate::hubs_keep_the_laws_in_random_worlds)),
         ("Transport for Box", streams.clone()),
         ("Transport for Dialling", streams.clone()),
         ("Transport for Listening", streams),

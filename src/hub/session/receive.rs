@@ -1,5 +1,7 @@
 //! What comes in: packets are opened, their records taken one by one.
 
+use std::time::Duration;
+
 use super::closing::Phase;
 use super::event::{CloseReason, Misbehaved, PathId, PathInfo, SessionEvent};
 use super::incoming::Arrival;
@@ -13,6 +15,9 @@ use crate::wire::session::{Ack, Head, Record, Run};
 
 /// Bytes after which acknowledgements do not wait.
 const ACK_AFTER: usize = 32 * 1024;
+
+/// Acknowledgements wait so long at least, also where a round trip takes no time: a deadline lies in the future.
+const SHORTEST_DELAY: Duration = Duration::from_micros(100);
 
 impl Session {
     /// Takes in one packet (`Plain`, `Sealed` or `Attach`), opened in place.
@@ -155,7 +160,7 @@ impl Session {
         self.acks.due |= at_once || self.acks.bytes >= ACK_AFTER;
         if !self.acks.due && !self.timers.runs(SessionTimer::Ack) {
             let rtt = self.ack_path().map_or(ACK_DELAY, |index| self.paths[index].rtt.smoothed());
-            self.timers.set(SessionTimer::Ack, now + ACK_DELAY.min(rtt / 4));
+            self.timers.set(SessionTimer::Ack, now + (rtt / 4).clamp(SHORTEST_DELAY, ACK_DELAY));
         }
         Ok(())
     }

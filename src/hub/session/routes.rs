@@ -67,7 +67,9 @@ impl Session {
     /// Chooses the path for messages anew; whether it is another one.
     pub(super) fn choose(&mut self, now: Instant) -> bool {
         let best = self.best().map(|index| self.paths[index].id);
-        if best == self.current {
+        // A session may have paths, and none from the first that it may use.
+        let waits = self.timers.runs(SessionTimer::Resume) || !self.has_had_path || self.is_over();
+        if best == self.current && (best.is_some() || waits) {
             return false;
         }
         let before = std::mem::replace(&mut self.current, best);
