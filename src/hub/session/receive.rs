@@ -154,8 +154,7 @@ impl Session {
         self.acks.bytes += bytes;
         self.acks.due |= at_once || self.acks.bytes >= ACK_AFTER;
         if !self.acks.due && !self.timers.runs(SessionTimer::Ack) {
-            let rtt = self.ack_path().map_or(ACK_DELAY, |index| self.paths[index].rtt.smoothed());
-            self.timers.set(SessionTimer::Ack, now + ACK_DELAY.min(rtt / 4));
+            self.timers.set(SessionTimer::Ack, now + ACK_DELAY);
         }
         Ok(())
     }
