@@ -270,6 +270,10 @@ impl Core {
         if !matches!(link.state, State::Proved(_)) {
             return self.keep(id, message.into_vec());
         }
+        if let Some(forward) = link.forward_of(message.as_slice()) {
+            self.forward(now, id, forward, &message.as_slice()[DATA_HEAD..]);
+            return Flow::Go;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(message.as_slice());
@@ -308,7 +312,7 @@ impl Core {
     fn supply_with(&mut self, now: Instant, id: LinkId, scratch: &mut Vec<u8>, out: &mut dyn Framer) -> bool {
         loop {
             let Some(link) = self.links.get_mut(id) else { return false };
-            match link.supply(scratch, out) {
+            match link.supply(out) {
                 Supplied::Written => return true,
                 Supplied::Turn(session) => {
                     if self.supply_session(now, id, session, scratch, out) {
@@ -336,7 +340,7 @@ impl Core {
         let supplied = self.sessions.supply(now, session, id, scratch);
         if supplied && let Some(link) = self.links.get_mut(id) {
             link.queue.push_back(session);
-            link.emit_in(scratch, out);
+            link.emit(scratch, out);
         }
         self.after_session(now, session);
         supplied

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::event::{LinkEnd, Misbehaved};
 use super::packets::Packets;
-use super::routes::Routes;
+use super::routes::{Forward, Routes, Target};
 use super::{SessionId, TransportId};
 use crate::link::noise::{Opener, Proof, Protection, Sealer};
 use crate::machine::payload::{Framer, Kind};
 use crate::machine::time::Instant;
 use crate::transport::Side;
-use crate::wire::frame::{Frame, data_head};
+use crate::wire::frame::Frame;
 use crate::wire::identity::Address;
 
 /// A link, proved or about to be.
@@ -166,11 +166,19 @@ impl Link {
 
     /// Opens one received message in place, where the link is sealed.
     pub(super) fn open(&mut self, message: &mut Vec<u8>) -> Result<(), Misbehaved> {
-        let State::Proved(neighbour) = &mut self.state else { return Ok(()) };
-        let Some(seal) = &mut neighbour.seal else { return Ok(()) };
+        let State::Proved(Neighbour { seal: Some(seal), .. }) = &mut self.state else { return Ok(()) };
         let len = seal.1.open_next(&[], message).map_err(|_| Misbehaved::Seal)?;
         message.truncate(len);
         Ok(())
+    }
+
+    /// Where a received message is to be passed on, if that can be told without opening it.
+    pub(super) fn forward_of(&self, message: &[u8]) -> Option<Forward> {
+        let State::Proved(Neighbour { seal: None, .. }) = &self.state else { return None };
+        match self.routes.get(Frame::data_route(message)?)? {
+            Target::Forward(forward) => Some(forward),
+            _ => None,
+        }
     }
 
     /// What the proof still has to say, now that it is over for us.
@@ -180,7 +188,7 @@ impl Link {
     }
 
     /// Writes the next message, or says whose turn it is.
-    pub(super) fn supply(&mut self, scratch: &mut Vec<u8>, out: &mut dyn Framer) -> Supplied {
+    pub(super) fn supply(&mut self, out: &mut dyn Framer) -> Supplied {
         if let State::Proving(proof) = &mut self.state {
             let Some(message) = proof.supply() else { return Supplied::Nothing };
             out.message(Kind::Binary, &[], &message);
@@ -190,19 +198,14 @@ impl Link {
             out.message(Kind::Binary, &[], &message);
             return Supplied::Written;
         }
-        if let Some(frame) = self.next_frame() {
-            self.emit(frame, out);
+        if let Some(mut frame) = self.next_frame() {
+            self.emit(&mut frame, out);
             return Supplied::Written;
         }
         self.packets_next ^= true;
         if self.packets_next || self.queue.is_empty() {
-            scratch.clear();
-            let popped = self.packets.pop(|route, packet| {
-                scratch.extend_from_slice(&data_head(route));
-                scratch.extend_from_slice(packet);
-            });
-            if popped {
-                self.emit_in(scratch, out);
+            let Self { packets, state, .. } = self;
+            if packets.pop(|frame| emit(state, frame, out)) {
                 return Supplied::Written;
             }
         }
@@ -218,16 +221,16 @@ impl Link {
         frame
     }
 
-    fn emit(&mut self, mut frame: Vec<u8>, out: &mut dyn Framer) {
-        self.emit_in(&mut frame, out);
-    }
-
     /// Seals a frame where the link needs it, and writes it.
-    pub(super) fn emit_in(&mut self, frame: &mut Vec<u8>, out: &mut dyn Framer) {
-        if let State::Proved(Neighbour { seal: Some(seal), .. }) = &mut self.state {
-            let (_, tag) = seal.0.seal(&[], frame);
-            frame.extend_from_slice(&tag);
-        }
-        out.message(Kind::Binary, &[], frame);
+    pub(super) fn emit(&mut self, frame: &mut [u8], out: &mut dyn Framer) {
+        emit(&mut self.state, frame, out);
     }
+}
+
+fn emit(state: &mut State, frame: &mut [u8], out: &mut dyn Framer) {
+    if let State::Proved(Neighbour { seal: Some(seal), .. }) = state {
+        let (_, tag) = seal.0.seal(&[], frame);
+        return out.message(Kind::Binary, frame, &tag);
+    }
+    out.message(Kind::Binary, frame, &[]);
 }

@@ -1,45 +1,53 @@
 //! Packets that wait to be passed on over one link.
 
-use std::collections::VecDeque;
+use crate::wire::frame::data_head;
 
-/// A first-in, first-out queue of packets with their routes, bounded in bytes.
+/// Bytes of a length before each frame.
+const LEN: usize = 4;
+
+/// A first-in, first-out queue of packets with the heads of their frames, bounded in bytes.
 ///
 /// Overflow policy: what does not fit is dropped and counted by the caller, so that no neighbour waits for another;
 /// the sessions on both ends see a loss. An emptied queue owns no memory.
 #[derive(Debug, Default)]
 pub(super) struct Packets {
-    entries: VecDeque<(u32, usize)>,
+    /// Frames, each behind its length.
     bytes: Vec<u8>,
     read: usize,
 }
 
 impl Packets {
-    /// What waiting costs: bytes and places.
-    pub(super) fn load(&self) -> usize {
-        self.bytes.len() - self.read + self.entries.len() * size_of::<(u32, usize)>()
+    /// What waiting costs, in bytes.
+    pub(super) const fn load(&self) -> usize {
+        self.bytes.len() - self.read
     }
 
     /// Appends a packet; false: it does not fit `limit`.
     pub(super) fn push(&mut self, route: u32, packet: &[u8], limit: usize) -> bool {
-        if self.load() + packet.len() > limit {
+        let head = data_head(route);
+        let len = head.len() + packet.len();
+        if self.load() + LEN + len > limit {
             return false;
         }
+        self.bytes.reserve(LEN + len);
+        self.bytes.extend_from_slice(&(len as u32).to_ne_bytes());
+        self.bytes.extend_from_slice(&head);
         self.bytes.extend_from_slice(packet);
-        self.entries.push_back((route, packet.len()));
         true
     }
 
-    /// Lends the oldest packet to `take` and forgets it; false: there is none.
-    pub(super) fn pop(&mut self, take: impl FnOnce(u32, &[u8])) -> bool {
-        let Some((route, len)) = self.entries.pop_front() else { return false };
-        take(route, &self.bytes[self.read..self.read + len]);
-        self.read += len;
+    /// Lends the oldest frame to `take`, to be sealed where it lies, and forgets it; false: there is none.
+    pub(super) fn pop(&mut self, take: impl FnOnce(&mut [u8])) -> bool {
+        let Some((len, rest)) = self.bytes[self.read..].split_first_chunk_mut::<LEN>() else { return false };
+        let len = u32::from_ne_bytes(*len) as usize;
+        take(&mut rest[..len]);
+        self.read += LEN + len;
         self.tidy();
         true
     }
 
     fn tidy(&mut self) {
-        if self.entries.is_empty() {
+        if self.read == self.bytes.len() {
             *self = Self::default();
         } else if self.read > self.bytes.len() / 2 {
             self.bytes.drain(..std::mem::take(&mut self.read));
@@ -58,8 +66,8 @@ mod tests {
         assert!(packets.push(2, b"two", 100));
         assert!(!packets.push(3, &[0; 90], 100));
         let mut out = Vec::new();
-        while packets.pop(|route, packet| out.push((route, packet.to_vec()))) {}
-        assert_eq!(out, [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+        while packets.pop(|frame| out.push(frame.to_vec())) {}
+        assert_eq!(out, [b"\0\0\0\0\x01one", b"\0\0\0\0\x02two"]);
         assert_eq!((packets.load(), packets.bytes.capacity()), (0, 0));
     }
 
@@ -69,7 +77,7 @@ mod tests {
         packets.push(0, &[0; 100], 10_000);
         for n in 0..10_000 {
             assert!(packets.push(n, &[1; 100], 10_000));
-            packets.pop(|_, _| {});
+            packets.pop(|_| {});
         }
         assert!(packets.bytes.capacity() < 1_000);
     }

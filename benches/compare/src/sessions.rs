@@ -31,6 +31,7 @@ pub struct Sessions {
     epoch: Epoch,
     clients: Vec<Client>,
     message: Vec<u8>,
+    chunk: Vec<u8>,
     window: usize,
     packed: bool,
     ticked: Instant,
@@ -73,8 +74,8 @@ impl Sessions {
             let stream = &mut client.link.stream;
             poll.registry().register(stream, Token(index), both).expect("the event queue takes a socket");
         }
-        let (events, message) = (Events::with_capacity(1024), websocket::payload(size));
-        Self { poll, events, epoch, clients, message, window, packed, ticked: Instant::now() }
+        let (events, message, chunk) = (Events::with_capacity(1024), websocket::payload(size), vec![0; 128 * 1024]);
+        Self { poll, events, epoch, clients, message, chunk, window, packed, ticked: Instant::now() }
     }
 
     /// Keeps the windows full for that long, waits until all has arrived, and answers how many messages that were.
@@ -111,6 +112,14 @@ impl Sessions {
         counted
     }
 
+    /// Packets that the senders and the receivers have sent so far.
+    pub fn packets(&self) -> [u64; 2] {
+        [0, 1].map(|first| {
+            let ends = self.clients.iter().skip(first).step_by(2);
+            ends.map(|client| client.session.statistics().packets_sent).sum()
+        })
+    }
+
     fn tick(&mut self) {
         if self.ticked.elapsed() < TICK {
             return;
@@ -128,7 +137,7 @@ impl Sessions {
 
     fn receive(&mut self, index: usize) -> usize {
         let now = self.epoch.instant(Instant::now());
-        self.clients[index].receive(now, &self.message)
+        self.clients[index].receive(now, &mut self.chunk, &self.message)
     }
 
     fn flush(&mut self, index: usize) {
@@ -218,10 +227,9 @@ impl Client {
     }
 
     /// How many messages have arrived.
-    fn receive(&mut self, now: switchboard::machine::time::Instant, message: &[u8]) -> usize {
-        let mut chunk = [0; 128 * 1024];
+    fn receive(&mut self, now: switchboard::machine::time::Instant, chunk: &mut [u8], message: &[u8]) -> usize {
         loop {
-            let size = match self.link.stream.read(&mut chunk) {
+            let size = match self.link.stream.read(chunk) {
                 Ok(0) => panic!("the relay has ended a connection"),
                 Ok(size) => size,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

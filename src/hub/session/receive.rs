@@ -16,9 +16,6 @@ use crate::wire::session::{Ack, Head, Record, Run};
 /// Bytes after which acknowledgements do not wait.
 const ACK_AFTER: usize = 32 * 1024;
 
-/// Acknowledgements wait so long at least, also where a round trip takes no time: a deadline lies in the future.
-const SHORTEST_DELAY: Duration = Duration::from_micros(100);
-
 impl Session {
     /// Takes in one packet (`Plain`, `Sealed` or `Attach`), opened in place.
     ///
@@ -159,8 +156,7 @@ impl Session {
         self.acks.bytes += bytes;
         self.acks.due |= at_once || self.acks.bytes >= ACK_AFTER;
         if !self.acks.due && !self.timers.runs(SessionTimer::Ack) {
-            let rtt = self.ack_path().map_or(ACK_DELAY, |index| self.paths[index].rtt.smoothed());
-            self.timers.set(SessionTimer::Ack, now + (rtt / 4).clamp(SHORTEST_DELAY, ACK_DELAY));
+            self.timers.set(SessionTimer::Ack, now + ACK_DELAY);
         }
         Ok(())
     }

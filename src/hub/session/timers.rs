@@ -5,7 +5,7 @@ use crate::machine::timers::Timer;
 /// Timers of the session as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionTimer {
-    /// From the first run that arrived unacknowledged: the lesser of 20 ms and a quarter of the smoothed round trip.
+    /// From the first run that arrived unacknowledged: 20 ms.
     /// Then acknowledgements go without waiting for data to ride on.
     Ack,
     /// While a grant is missing that something waits for, or a peer has not confirmed that runs were given up: a probe

@@ -59,7 +59,15 @@ impl Runner {
         let (actor, address) = Actor::start(&format!("relay-{driver}"), &["ws://127.0.0.1:0/"]);
         let address = address.trim().parse().expect("a relay says its address");
         let mut load = Sessions::connect(address, pairs, window, SIZE, packed);
-        Self::new(actor, Box::new(move |time| load.run(time)))
+        let mut counted = 0;
+        let counting = move |time| {
+            let messages = load.run(time);
+            counted += messages;
+            let [there, back] = load.packets().map(|packets| counted as f64 / packets as f64);
+            eprintln!("relay: {there:.1} messages per packet there, {back:.1} per packet back");
+            messages
+        };
+        Self::new(actor, Box::new(counting))
     }
 
     fn new(actor: Actor, mut load: Box<dyn FnMut(Duration) -> usize>) -> Self {
