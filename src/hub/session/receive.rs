@@ -1,7 +1,5 @@
 //! What comes in: packets are opened, their records taken one by one.
 
-use std::time::Duration;
-
 use super::closing::Phase;
 use super::event::{CloseReason, Misbehaved, PathId, PathInfo, SessionEvent};
 use super::incoming::Arrival;
