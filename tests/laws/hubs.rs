@@ -473,8 +473,8 @@ impl Pair {
             if done(&self.events) {
                 return;
             }
-            let moved = (0..2).fold(false, |moved, side| self.carry(side) || moved);
-            if !moved {
+            let moved = [self.carry(0), self.carry(1)];
+            if moved == [false; 2] {
                 self.rigs.iter_mut().for_each(|rig| rig.pass(Duration::from_millis(1)));
             }
         }
