@@ -4,7 +4,8 @@
 //! one when that leads nowhere. Over the first route goes the handshake, end to end; then the session is live, and
 //! further routes become paths of it by an `Attach` packet, sealed by the session's own keys. A live session without
 //! a path asks for routes again, at once when a link comes up, and otherwise with pauses that double, until it gives
-//! up by itself.
+//! up by itself. One that has lost a path, or was refused it, asks a few times: two sides that ask for a path at once,
+//! over links of which the relay knows only one yet, take each other's away.
 
 mod handshakes;
 mod paths;
@@ -70,8 +71,10 @@ pub(super) struct Entry {
     initiator: bool,
     /// The last word of the handshake, in case it was lost.
     verdict: Option<Box<[u8]>>,
-    /// When paths are looked for again, and the pause after that.
-    retry: Option<(Instant, Duration)>,
+    /// When paths are looked for again.
+    retry: Option<Instant>,
+    /// The pause until the next such time.
+    pause: Duration,
     /// Whether the application, or the room that it is for, was told of it.
     told: bool,
 }
@@ -182,7 +185,7 @@ impl Sessions {
             Progress::Opening(opening) => opening.deadline(),
             Progress::Live(session) => session.deadline(),
         };
-        let retry = entry.retry.map(|(at, _)| Deadline::new(at, "path of a session"));
+        let retry = entry.retry.map(|at| Deadline::new(at, "path of a session"));
         let routes = entry.paths.iter().filter_map(|path| Some(Deadline::new(path.until?, "answer of a route")));
         let earliest = own.into_iter().chain(retry).chain(routes).min_by_key(|deadline| deadline.at);
         self.deadlines.set(id, earliest);
@@ -210,13 +213,22 @@ impl Path {
 
 impl Entry {
     fn new(peer: Address, purpose: Purpose, progress: Progress, initiator: bool) -> Self {
-        let (paths, policy) = (SmallVec::new(), PathPolicy::PreferDirect);
-        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None, told: initiator }
+        let (paths, policy, pause) = (SmallVec::new(), PathPolicy::PreferDirect, first_pause(initiator));
+        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None, pause, told: initiator }
     }
 
-    /// Paths are looked for again, with pauses that double.
+    /// Paths are looked for again, with pauses that double. Who has one stops at the longest: the other side may have
+    /// no link for another.
     fn retry_soon(&mut self, now: Instant) {
-        self.retry.get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE * 2));
+        if self.retry.is_some() || self.pause >= LONGEST_PAUSE && self.is_connected() {
+            return;
+        }
+        self.retry = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    fn is_connected(&self) -> bool {
+        self.paths.iter().any(|path| path.theirs.is_some())
     }
 
     fn path_on(&self, link: LinkId) -> Option<&Path> {
@@ -228,6 +240,11 @@ impl Entry {
         let first = u8::from(!self.initiator);
         (first..=u8::MAX).step_by(2).map(PathId).find(|id| self.paths.iter().all(|path| path.id != *id))
     }
+}
+
+/// The sides differ, so that two that have refused each other's path do not do so again.
+fn first_pause(initiator: bool) -> Duration {
+    if initiator { FIRST_PAUSE } else { FIRST_PAUSE * 3 }
 }
 
 impl Core {
@@ -317,7 +334,7 @@ impl Core {
                 self.tell(id, |session, _| Event::Disconnected { session });
             }
             SessionEvent::Reconnected => {
-                entry.retry = None;
+                entry.pause = first_pause(entry.initiator);
                 self.tell(id, |session, _| Event::Reconnected { session });
             }
             SessionEvent::Writable(channel) => self.tell(id, |session, _| Event::Writable { session, channel }),
@@ -336,10 +353,10 @@ impl Core {
     pub(super) fn on_session_timeout(&mut self, cx: &mut Cx<'_>, id: SessionId) {
         self.give_up_routes(cx.now, id);
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
-        if let Some((at, pause)) = entry.retry.filter(|(at, _)| *at <= cx.now) {
-            let connected = entry.paths.iter().any(|path| path.theirs.is_some());
-            let next = (at.max(cx.now) + pause, (pause * 2).min(LONGEST_PAUSE));
-            entry.retry = (!connected).then_some(next);
+        if entry.retry.take_if(|at| *at <= cx.now).is_some() {
+            if !entry.is_connected() {
+                entry.retry_soon(cx.now);
+            }
             self.seek_path(cx.now, id);
         }
         let Some(entry) = self.sessions.table.get_mut(id) else { return };

@@ -1,6 +1,6 @@
 //! The routes of sessions: asked for where they may lead to the peer, opened, and lost.
 
-use super::{Entry, Path, Progress};
+use super::{Entry, Path, Progress, first_pause};
 use crate::hub::SessionId;
 use crate::hub::core::Core;
 use crate::hub::opening::{Opening, unknown};
@@ -26,6 +26,9 @@ impl Core {
         let wants = |entry: &Entry| entry.peer.id == address.id || relays && entry.paths.len() < 2;
         let ids: Vec<_> = self.sessions.table.iter().filter(|(_, entry)| wants(entry)).map(|(id, _)| id).collect();
         for id in ids {
+            if let Some(entry) = self.sessions.table.get_mut(id) {
+                entry.pause = first_pause(entry.initiator);
+            }
             self.seek_path(now, id);
         }
     }
@@ -170,9 +173,7 @@ impl Core {
             Progress::Opening(_) => return self.end_session(id, reason.into()),
             Progress::Live(session) => {
                 session.remove_path(now, path);
-                if entry.paths.is_empty() {
-                    entry.retry_soon(now);
-                }
+                entry.retry_soon(now);
             }
         }
         self.after_session(now, id);
