@@ -161,6 +161,27 @@ fn data_of_a_route_that_was_never_allotted_is_dropped_and_counted() {
 }
 
 #[test]
+fn data_for_a_route_that_has_ended_does_not_reach_its_successor() {
+    let (mut scene, relay, [a, b], rogue, link) = neighbour(5);
+    let (to, from) = (scene.address(b), scene.with(rogue, |rogue, _| rogue.identity.address()));
+    let mut routes = Vec::new();
+    for route in 0..3 {
+        let heard = scene.asked(rogue, link, &Frame::Open { route, to, from, hops: 4 });
+        let Ok(Frame::Opened { yours, .. }) = Frame::decode(&heard[0]) else { panic!("{heard:?}") };
+        let reason = Unreachable::Closed;
+        scene.say(rogue, link, &Frame::CloseRoute { route: yours, reason });
+        routes.push(yours);
+    }
+    let heard = scene.asked(rogue, link, &Frame::Open { route: 9, to, from, hops: 4 });
+    assert!(matches!(Frame::decode(&heard[0]), Ok(Frame::Opened { .. })));
+    for route in routes {
+        assert_eq!(scene.asked(rogue, link, &Frame::Data { route, packet: b"what answers" }), Vec::<Vec<u8>>::new());
+    }
+    assert_eq!((scene.statistics(relay).dropped_route, scene.statistics(b).dropped_packets), (3, 0));
+    scene.talk(a, b);
+}
+
+#[test]
 fn answers_to_what_was_never_asked_change_nothing() {
     let (mut scene, relay, [a, b], rogue, link) = neighbour(3);
     let (near, _) = scene.meet(a, b);
