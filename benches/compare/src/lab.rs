@@ -202,8 +202,8 @@ impl Lab {
 
 fn find(cables: &[[Plug; 2]], node: usize, port: PortId) -> (usize, usize) {
     let is_it = |plug: &Plug| (plug.node, plug.port) == (node, port);
-    let ends = cables.iter().enumerate().filter_map(|(n, ends)| Some((n, ends.iter().position(is_it)?)));
-    ends.last().expect("a port is the end of a cable")
+    let mut ends = cables.iter().enumerate().filter_map(|(n, ends)| Some((n, ends.iter().position(is_it)?)));
+    ends.next().expect("a port is the end of a cable")
 }
 
 impl Node {

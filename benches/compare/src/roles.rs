@@ -9,7 +9,7 @@ use std::io::{BufRead, Write};
 
 use crate::child;
 
-pub use relays::{endpoint, wait};
+pub use relays::{neighbour, wait};
 
 /// Plays a role until the parent ends it.
 pub fn play(role: &str, arguments: &[String]) {

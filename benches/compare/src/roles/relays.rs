@@ -15,15 +15,18 @@ use switchboard_compare::exchange::channel;
 use super::{runtime, say};
 use crate::plan::FILE_CHUNK;
 
-/// An endpoint whose key follows from a number: nothing of a comparison is secret.
-pub fn endpoint(number: u64, relay: Option<&str>) -> Endpoint {
+/// An endpoint that is a neighbour of a relay, which knows it by then. Its key follows from a number: nothing of a
+/// comparison is secret.
+pub fn neighbour(number: u64, relay: &str) -> switchboard_mio::Driver<Endpoint> {
     let mut rng = Rng::from_u64(number);
-    let builder = Endpoint::builder(SecretKey::generate(&mut rng));
-    let builder = match relay {
-        Some(relay) => builder.relay(relay),
-        None => builder,
-    };
-    builder.build(&mut rng).expect("the parent's string can be dialled")
+    let builder = Endpoint::builder(SecretKey::generate(&mut rng)).relay(relay);
+    let endpoint = builder.build(&mut rng).expect("the parent's string can be dialled");
+    let mut driver = switchboard_mio::Driver::new(endpoint).expect("a driver starts");
+    driver.act(Endpoint::start);
+    wait(&mut driver, |event| matches!(event, Event::Up { .. }).then_some(()));
+    // The last message of our proof may still wait to be sent.
+    while driver.next_now().expect("a driver runs").is_some() {}
+    driver
 }
 
 fn relay(listen: &str) -> Endpoint {
@@ -69,9 +72,7 @@ fn on_event(event: &Event) {
 /// Sends a file once the parent says so: relay, receiver's address, path.
 pub fn send_file(relay: &str, to: &str, path: &str) {
     let to: Address = to.parse().expect("the parent says an address");
-    let mut driver = switchboard_mio::Driver::new(endpoint(2, Some(relay))).expect("a driver starts");
-    driver.act(Endpoint::start);
-    wait(&mut driver, |event| matches!(event, Event::Up { .. }).then_some(()));
+    let mut driver = neighbour(2, relay);
     driver.act(|endpoint, cx| _ = endpoint.open_session(cx, to));
     let session = wait(&mut driver, |event| match event {
         Event::Opened { session, .. } => Some(session),
@@ -111,8 +112,11 @@ pub fn wait<T>(driver: &mut switchboard_mio::Driver<Endpoint>, wanted: impl Fn(E
             if let Event::Failed { reason, .. } = &event {
                 panic!("failed: {reason}");
             }
-            if let Some(found) = wanted(event) {
-                return found;
+            let ended = if let Event::Closed { reason, .. } = &event { Some(reason.clone()) } else { None };
+            match (wanted(event), ended) {
+                (Some(found), _) => return found,
+                (None, Some(reason)) => panic!("the session has ended: {reason}"),
+                (None, None) => {}
             }
         }
         driver.turn(None).expect("a driver runs");
@@ -121,11 +125,9 @@ pub fn wait<T>(driver: &mut switchboard_mio::Driver<Endpoint>, wanted: impl Fn(E
 
 /// Receives a file: relay, path. Says its address, and when the file is there.
 pub fn receive_file(relay: &str, path: &str) {
-    let mut driver = switchboard_mio::Driver::new(endpoint(3, Some(relay))).expect("a driver starts");
-    driver.act(Endpoint::start);
-    wait(&mut driver, |event| matches!(event, Event::Up { .. }).then_some(()));
-    say(&driver.machine().address().to_string());
     let mut file = File::create(path).expect("a file can be made");
+    let mut driver = neighbour(3, relay);
+    say(&driver.machine().address().to_string());
     let mut session = None;
     loop {
         while driver.act(|endpoint, cx| write_next(endpoint, cx, session, &mut file)) {}

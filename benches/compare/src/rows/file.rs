@@ -16,7 +16,7 @@ pub fn run(plan: &Plan) {
     if !plan.wants(NAME) {
         return;
     }
-    let (size, rounds) = if plan.quick { (64 * MIB, 1) } else { (1024 * MIB, 3) };
+    let (size, rounds) = if plan.quick { (64 * MIB, 3) } else { (1024 * MIB, 3) };
     let files = Files::new(size);
     let per_gib = |seconds: f64| seconds * (1024 * MIB) as f64 / size as f64;
     let (mut ours, mut copied) = (Vec::new(), Vec::new());

@@ -6,7 +6,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel as pipe};
 use std::time::{Duration, Instant};
 
-use switchboard::connect::{AnyTransport, Endpoint, Options, Registry};
+use switchboard::connect::{AnyTransport, Options, Registry};
 use switchboard::hub::{Event, SessionId};
 use switchboard::machine::ids::LinkId;
 use switchboard::machine::limits::Limits;
@@ -18,13 +18,15 @@ use switchboard_mio::Driver;
 
 use crate::child::Actor;
 use crate::plan::{Comparison, Plan, median};
-use crate::roles::{endpoint, wait};
+use crate::roles::{neighbour, wait};
 
 const SIZE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Goal in microseconds.
 const GOAL: f64 = 200.0;
 
+/// Sends one message.
+type Send = Box<dyn FnMut(&[u8])>;
 type Plain = Driver<Alone<AnyTransport>>;
 
 pub fn run(plan: &Plan) {
@@ -63,7 +65,7 @@ fn percentile(figures: &mut [f64], percent: usize) -> f64 {
 
 /// A sender and what arrives at its receiver, in microseconds.
 struct Way {
-    send: Box<dyn FnMut(&[u8])>,
+    send: Send,
     origin: Instant,
     arrived: Receiver<f64>,
     _between: Actor,
@@ -159,13 +161,6 @@ fn relayed() -> Way {
         }
     };
     Way { send: Box::new(send), origin, arrived, _between: between }
-}
-
-fn neighbour(number: u64, relay: &str) -> Driver<Endpoint> {
-    let mut driver = Driver::new(endpoint(number, Some(relay))).expect("a driver starts");
-    driver.act(Endpoint::start);
-    wait(&mut driver, |event| matches!(event, Event::Up { .. }).then_some(()));
-    driver
 }
 
 fn opened(event: Event) -> Option<SessionId> {
