@@ -363,13 +363,12 @@ impl Lane {
         }
     }
 
-    /// The peer grants so much in all; only of reliable channels, and no more than can be counted.
-    fn grant(&mut self, granted: u64) -> Result<(), Misbehaved> {
+    /// The peer grants so much in all; only of reliable channels, and no more than can be counted. Whether it is more.
+    fn grant(&mut self, granted: u64) -> Result<bool, Misbehaved> {
         if !self.reliable || granted > 1 << 62 {
             return Err(Misbehaved::GrantBeyondSense);
         }
-        self.outgoing.grant(granted);
-        Ok(())
+        Ok(self.outgoing.grant(granted))
     }
 }
 

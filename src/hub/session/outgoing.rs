@@ -219,9 +219,11 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Raises the grant.
-    pub(super) fn grant(&mut self, granted: u64) {
+    /// Raises the grant, if it is more than the last.
+    pub(super) fn grant(&mut self, granted: u64) -> bool {
+        let more = granted > self.granted;
         self.granted = self.granted.max(granted);
+        more
     }
 
     /// Whether the run is still in the air, in that packet of that path; and since when.

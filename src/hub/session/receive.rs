@@ -190,8 +190,12 @@ impl Session {
                 path.acknowledged(now, &landed);
             }
         })?;
-        if let Some(granted) = ack.granted {
-            lane.grant(granted)?;
+        if let Some(granted) = ack.granted
+            && lane.grant(granted)?
+        {
+            // Whatever is asked for next is asked for the first time.
+            self.repeats = 0;
+            self.timers.stop(SessionTimer::Repeat);
         }
         if lane.outgoing.has_become_writable(self.config.outgoing(ack.channel, lane.reliable)) {
             self.events.push_back(SessionEvent::Writable(super::ChannelId(ack.channel)));
