@@ -293,7 +293,10 @@ impl Core {
         let Some(link) = self.links.get(id) else { return Flow::Go };
         match link.routes.get(route) {
             Some(Target::Forward(forward)) => self.forward(now, id, forward, &message[DATA_HEAD..]),
-            Some(Target::Path(session, path)) if self.sessions.is_live(session) => {
+            // Where too many events wait, what could bring more waits too.
+            Some(Target::Path(session, path))
+                if self.sessions.is_live(session) && self.events.len() < self.limits.events =>
+            {
                 self.receive_packet(now, session, path, &mut message[DATA_HEAD..]);
             }
             Some(Target::Path(..) | Target::Fresh { .. }) => return self.keep(id, message.to_vec()),

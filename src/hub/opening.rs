@@ -42,14 +42,12 @@ use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
 use crate::wire::cursor::Cursor;
 use crate::wire::identity::Address;
-use crate::wire::session::SessionKey;
+use crate::wire::session::{HANDSHAKE, SessionKey};
 pub use error::OpeningError;
 pub use unknown::{is_unknown, unknown};
 pub use verdict::MAX_TEXT;
 use verdict::Verdict;
 
-/// What packets of a handshake begin with.
-const KIND: u8 = 1;
 const VERSION: u8 = 1;
 /// First wait before a step is sent again.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -472,7 +470,7 @@ fn handshake(identity: &Identity, role: Role, peer: Address, rng: &mut Rng) -> H
 }
 
 fn packet(step: u8, body: &[u8]) -> Vec<u8> {
-    [&[KIND, step], body].concat()
+    [&[HANDSHAKE, step], body].concat()
 }
 
 fn parse<'a>(packet: &'a [u8], limits: &Limits) -> Result<(u8, &'a [u8]), OpeningError> {
@@ -480,7 +478,7 @@ fn parse<'a>(packet: &'a [u8], limits: &Limits) -> Result<(u8, &'a [u8]), Openin
         return Err(OpeningError::TooLarge);
     }
     match packet {
-        [KIND, step @ 1..=4, body @ ..] => Ok((*step, body)),
+        [HANDSHAKE, step @ 1..=4, body @ ..] => Ok((*step, body)),
         _ => Err(OpeningError::NotAStep),
     }
 }

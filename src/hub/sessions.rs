@@ -31,15 +31,13 @@ use crate::machine::{Cx, Deadline};
 use crate::wire::cursor::Cursor;
 use crate::wire::frame::{Unreachable, data_head};
 use crate::wire::identity::{Address, EndpointId};
-use crate::wire::session::{Head, SessionKey};
+use crate::wire::session::{ATTACH, Head, SessionKey};
 
 /// The first pause between two tries to find a path again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What packets begin with that attach a path.
-const ATTACH: u8 = 4;
 /// How many packets that attach a path are remembered.
 const MOST_ATTACHES: usize = 8;
 

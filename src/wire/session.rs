@@ -42,11 +42,11 @@ pub const MAX_RANGES: usize = 64;
 /// Longest text of a goodbye, in bytes; what is longer was not made by us and is refused.
 pub const MAX_TEXT: usize = 200;
 
-const HANDSHAKE: u8 = 1;
+pub(crate) const HANDSHAKE: u8 = 1;
 const SEALED: u8 = 2;
 const PLAIN: u8 = 3;
-const ATTACH: u8 = 4;
-const UNKNOWN: u8 = 5;
+pub(crate) const ATTACH: u8 = 4;
+pub(crate) const UNKNOWN: u8 = 5;
 
 /// What names a session on both sides: the first 16 bytes of its handshake's hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -140,14 +140,14 @@ fn packets_of_other_kinds_or_steps_are_told_and_change_nothing() {
     let mut world = World::new();
     let (mut one, mut two) = (world.open(), None);
     let first = one.supply().unwrap();
-    let large = vec![KIND; world.limits.packet + 1];
+    let large = vec![HANDSHAKE; world.limits.packet + 1];
     for (packet, expected) in [
         (&[][..], OpeningError::NotAStep),
-        (&[KIND], OpeningError::NotAStep),
-        (&[KIND, 0], OpeningError::NotAStep),
-        (&[KIND, 5], OpeningError::NotAStep),
+        (&[HANDSHAKE], OpeningError::NotAStep),
+        (&[HANDSHAKE, 0], OpeningError::NotAStep),
+        (&[HANDSHAKE, 5], OpeningError::NotAStep),
         (&[2, 4, 0], OpeningError::NotAStep),
-        (&[KIND, 4, 0], OpeningError::WrongStep(4)),
+        (&[HANDSHAKE, 4, 0], OpeningError::WrongStep(4)),
         (&first, OpeningError::WrongStep(1)),
         (&large, OpeningError::TooLarge),
     ] {
@@ -296,7 +296,7 @@ fn each_broken_rule_of_a_verdict_has_its_own_error() {
         let (mut one, mut two) = world.proposed();
         let Stage::Deciding { keys, .. } = &mut two.stage else { panic!() };
         let mut sealed = plain.to_vec();
-        let (counter, tag) = keys.sealer.seal(&[KIND, 4], &mut sealed);
+        let (counter, tag) = keys.sealer.seal(&[HANDSHAKE, 4], &mut sealed);
         let verdict = packet(4, &[&counter.to_be_bytes(), &sealed[..], &tag].concat());
         assert_eq!(one.receive(NOW, &world.limits, &verdict).unwrap_err(), expected);
     }

@@ -4,10 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::link::noise::{Identity, verify};
 use crate::wire::identity::Address;
-use crate::wire::session::SessionKey;
+use crate::wire::session::{SessionKey, UNKNOWN};
 
-/// What the packet that disowns a session begins with.
-const UNKNOWN: u8 = 5;
 const UNKNOWN_LABEL: &[u8] = b"switchboard unknown session\0";
 
 /// The packet that tells the other side of a session that it is not known here any more: kind 5, the session's key,

@@ -1,6 +1,6 @@
 //! The fourth step: what the responder's application says, sealed.
 
-use super::{Decision, KIND, OpeningError, check_end, packet};
+use super::{Decision, HANDSHAKE, OpeningError, check_end, packet};
 use crate::link::noise::{OpenError, Opener, Sealer};
 use crate::wire::cursor::{Cursor, cut, put_prefixed};
 
@@ -58,14 +58,14 @@ impl<'a> From<&'a Decision> for Verdict<'a> {
 
 pub(super) fn seal(sealer: &mut Sealer, verdict: Verdict<'_>) -> Vec<u8> {
     let mut plain = verdict.encode();
-    let (counter, tag) = sealer.seal(&[KIND, 4], &mut plain);
+    let (counter, tag) = sealer.seal(&[HANDSHAKE, 4], &mut plain);
     packet(4, &[&counter.to_be_bytes(), &plain[..], &tag].concat())
 }
 
 pub(super) fn unseal(opener: &mut Opener, body: &[u8]) -> Result<Vec<u8>, OpenError> {
     let (counter, sealed) = body.split_first_chunk().ok_or(OpenError::Short)?;
     let mut sealed = sealed.to_vec();
-    let len = opener.open(u64::from_be_bytes(*counter), &[KIND, 4], &mut sealed)?;
+    let len = opener.open(u64::from_be_bytes(*counter), &[HANDSHAKE, 4], &mut sealed)?;
     sealed.truncate(len);
     Ok(sealed)
 }
