@@ -293,6 +293,10 @@ impl Machine for Hub {
                 let Some(&owner) = self.owners.get(port) else { return };
                 self.give(cx, owner, Input::Receive(port, data));
             }
+            Input::Datagram(port, datagram) => {
+                let Some(&owner) = self.owners.get(port) else { return };
+                self.give(cx, owner, Input::Datagram(port, datagram));
+            }
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(never) => match never {},
         }

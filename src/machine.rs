@@ -33,6 +33,7 @@
 pub mod buf;
 pub mod check;
 pub mod conformance;
+pub mod datagram;
 pub mod ids;
 pub mod kept;
 pub mod lane;
@@ -49,6 +50,7 @@ pub mod timers;
 use std::time::Duration;
 
 use buf::Buf;
+use datagram::{Datagram, Transmit};
 use ids::{Ids, PortId};
 use port::{PortChange, PortRequest};
 use rng::Rng;
@@ -111,6 +113,8 @@ pub enum Input<'a, C> {
     Timeout,
     /// Bytes have come on a port. They are lent mutably, to be unmasked and decrypted in place.
     Receive(PortId, &'a mut [u8]),
+    /// A datagram has come on a port that was bound.
+    Datagram(PortId, Datagram<'a>),
     /// A port has changed.
     Port(PortId, PortChange),
     /// The layer above asks for something.
@@ -137,6 +141,9 @@ pub enum Fill {
     Done,
     /// The buffer's limit was reached; ask again once it has been sent.
     More,
+    /// For a port that was bound: the buffer holds datagrams to one destination, at least one byte in all; ask again
+    /// once they have been sent. Such a port says `Done` with an empty buffer.
+    Datagrams(Transmit),
 }
 
 /// When a machine wants to be woken, and why.

@@ -17,6 +17,7 @@
 //! *Machines of several kinds* live in one world as `Box<dyn Machine<Command = C, Event = E>>`, which is a machine
 //! itself; a world of one kind needs no box and lets [`World::act`] call its own methods.
 
+mod datagrams;
 mod failure;
 mod guard;
 mod harness;
@@ -25,12 +26,14 @@ mod network;
 mod packet;
 mod sockets;
 mod stream;
+pub mod timeline;
 mod transcript;
 mod woken;
 
 pub use failure::{Failure, Stuck, Waiting};
 pub use harness::Harness;
 pub use sockets::VirtualSockets;
+pub use timeline::{DropReason, NodeId, Recording, Timeline};
 
 use std::collections::BTreeSet;
 use std::fmt;

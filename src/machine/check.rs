@@ -121,7 +121,7 @@ impl<M> Checked<M> {
             self.ledger.early = false;
         }
         match input {
-            Input::Receive(port, _) => self.before_receive(*port),
+            Input::Receive(port, _) | Input::Datagram(port, _) => self.before_receive(*port),
             Input::Port(port, change) => self.before_change(*port, change),
             Input::Timeout | Input::Command(_) => {}
         }
@@ -233,7 +233,7 @@ impl<M: Machine> Machine for Checked<M> {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, Self::Command>) {
         if !self.is_off() {
             self.before_input(cx.now, &input);
-            if let Input::Receive(port, _) | Input::Port(port, _) = input {
+            if let Input::Receive(port, _) | Input::Datagram(port, _) | Input::Port(port, _) = input {
                 self.ledger.probe = Some(port);
             }
         }
@@ -258,7 +258,7 @@ impl<M: Machine> Machine for Checked<M> {
         let ready = self.ledger.ports.get(port).is_some_and(|state| state.ready);
         self.require(9, ready, || format!("{port} was filled after `Done` and before the next `Ready`"));
         let fill = self.machine.fill(cx, port, buf);
-        self.update(port, |state| state.ready = fill == Fill::More);
+        self.update(port, |state| state.ready = fill != Fill::Done);
         self.ledger.drained = false;
         self.ledger.rank = Rank::Request;
         self.ledger.early = false;

@@ -19,6 +19,10 @@ pub enum PortSpec {
     Dial(SocketAddr),
     /// A TCP listener on that address; port 0 lets the system choose.
     Listen(SocketAddr),
+    /// A UDP socket on that address; port 0 lets the system choose. A socket on an unspecified address receives what
+    /// comes to any address of its family. Fragmentation is left to whoever sends: a datagram larger than the path's
+    /// MTU is lost.
+    Bind(SocketAddr),
     /// A byte stream that the environment knows by this name: one handed to the driver, else the in-process
     /// pipe of that name ([`Exchange`](super::pipe::Exchange)).
     Host(String),
@@ -36,7 +40,8 @@ pub enum PortRequest {
     /// Receive again.
     Resume,
     /// Send what is owed, then the end of the stream. Receiving goes on until the peer ends its side too; then
-    /// `Closed` follows. Whoever will not wait for that sets a deadline and aborts.
+    /// `Closed` follows. Whoever will not wait for that sets a deadline and aborts. A bound port has no peer to wait
+    /// for: `Closed` follows at once.
     Finish,
     /// End it at once, unsent bytes and all (TCP: reset). Nothing follows.
     Abort,
@@ -49,7 +54,7 @@ pub enum PortChange {
     Opened {
         /// Our side's address, with the port that the system chose.
         local: Option<SocketAddr>,
-        /// The other side's address; none for a listener.
+        /// The other side's address; none for a listener and a bound port.
         peer: Option<SocketAddr>,
     },
     /// A listener has accepted a connection. Its owner refuses it by `Abort`.

@@ -9,6 +9,7 @@
 //! Buffers follow traffic: one chunk to receive into and one buffer to send from serve all ports; only a port
 //! whose peer takes no more owns what it could not send.
 
+mod inbound;
 mod port;
 
 use std::collections::VecDeque;
@@ -16,9 +17,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use inbound::Inbound;
 use port::{Finish, Opens, Phase, Port};
 
 use super::buf::Buf;
+use super::datagram::{Received, Transmit};
 use super::ids::{Ids, PortId, Table};
 use super::port::{Name, PortChange, PortError, PortRequest, PortSpec};
 use super::queue::ReadyList;
@@ -54,6 +57,19 @@ pub trait Sockets {
     /// Receives into `buf`; 0 is the end of the stream.
     fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize>;
 
+    /// Sends a batch of datagrams, whole: `bytes` is cut into pieces of `transmit.segment` bytes. On any error but
+    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on.
+    fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+        _ = (port, transmit, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Receives datagrams into `buf` and appends to `received` where each batch lies; at least one. None is cut off.
+    fn try_recv_datagrams(&mut self, port: PortId, buf: &mut [u8], received: &mut Vec<Received>) -> io::Result<()> {
+        _ = (port, buf, received);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Ends our side of the stream; what was sent still arrives.
     fn finish(&mut self, port: PortId) -> io::Result<()>;
 
@@ -68,6 +84,12 @@ pub trait Sockets {
     /// messages lie whole in one chunk, and not so much that what is made of it leaves the processor's cache.
     fn chunk(&self) -> usize {
         192 * 1024
+    }
+
+    /// The size of the buffer that datagrams are received into: so much that the largest batch is not cut off, times
+    /// the batches received at once.
+    fn datagram_chunk(&self) -> usize {
+        512 * 1024
     }
 }
 
@@ -124,6 +146,8 @@ pub struct Pump<M, S> {
     received: usize,
     chunk: Vec<u8>,
     out: Buf,
+    inbound: Inbound,
+    unsendable: u64,
 }
 
 #[derive(Debug)]
@@ -160,6 +184,8 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             received: 0,
             chunk: Vec::new(),
             out: Buf::new(FILL),
+            inbound: Inbound::default(),
+            unsendable: 0,
         }
     }
 
@@ -185,6 +211,16 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         self.ports.len()
     }
 
+    /// Batches of datagrams that the sockets refused for good: too large, or without a way to go.
+    pub const fn unsendable(&self) -> u64 {
+        self.unsendable
+    }
+
+    /// From now on `Cx::unix` is what a wall clock shows that showed `unix` at the origin of time.
+    pub const fn set_unix_at_origin(&mut self, unix: Duration) {
+        self.world.unix_at_origin = unix;
+    }
+
     /// The driver's word that a socket is ready; a stale port is ignored.
     pub fn ready(&mut self, port: PortId, readiness: Readiness) {
         let Some(state) = self.ports.get_mut(port) else { return };
@@ -207,6 +243,9 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         loop {
             if let Some(event) = self.drain() {
                 return Turn::Event(event);
+            }
+            if self.hand_over_datagram() {
+                continue;
             }
             if self.spent >= budget.steps {
                 self.spent = 0;
@@ -266,7 +305,11 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
     }
 
     fn open(&mut self, port: PortId, spec: PortSpec) {
-        let opens = if matches!(spec, PortSpec::Listen(_)) { Opens::Listener } else { Opens::Stream };
+        let opens = match spec {
+            PortSpec::Listen(_) => Opens::Listener,
+            PortSpec::Bind(_) => Opens::Datagrams,
+            PortSpec::Dial(_) | PortSpec::Host(_) => Opens::Stream,
+        };
         self.begin(port, opens, |sockets| sockets.open(port, spec));
     }
 
@@ -298,6 +341,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         match state.phase {
             Phase::Opening(Opens::Listener) => state.phase = Phase::Listening,
             Phase::Opening(Opens::Stream) => state.phase = Phase::Open,
+            Phase::Opening(Opens::Datagrams) => state.phase = Phase::Bound,
             _ => {}
         }
         let dead = matches!(change, PortChange::Resolved(_) | PortChange::Failed(_) | PortChange::Closed);
@@ -341,6 +385,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         match self.ports.get(port) {
             Some(state) if !state.can_receive() => {}
             Some(state) if state.phase == Phase::Listening => self.accept(port),
+            Some(state) if state.phase == Phase::Bound => self.receive_datagrams(port),
             Some(_) => self.receive(port),
             None => {}
         }
@@ -383,6 +428,30 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         self.chunk = whole;
     }
 
+    fn receive_datagrams(&mut self, port: PortId) {
+        let size = self.sockets.datagram_chunk();
+        let sockets = &mut self.sockets;
+        match self.inbound.receive(port, size, |buf, received| sockets.try_recv_datagrams(port, buf, received)) {
+            Ok(n) => {
+                self.received += n;
+                self.list(port);
+            }
+            // An answer to something that we sent: nobody is there. It says nothing about this port.
+            Err(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused) => self.list(port),
+            Err(error) => self.on_receive_error(port, error),
+        }
+    }
+
+    /// False: there is none in hand. A port that was paused or ended meanwhile loses what is in hand.
+    fn hand_over_datagram(&mut self) -> bool {
+        let Some((port, datagram)) = self.inbound.next() else { return false };
+        if self.ports.get(port).is_some_and(|state| !state.paused) {
+            self.undrained = true;
+            self.machine.handle(&mut self.world.cx(), Input::Datagram(port, datagram));
+        }
+        true
+    }
+
     fn on_receive_error(&mut self, port: PortId, error: io::ErrorKind) {
         match error {
             io::ErrorKind::WouldBlock => self.update(port, |state| {
@@ -417,6 +486,10 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
 
     fn send_unsent(&mut self, port: PortId) {
         let Some(state) = self.ports.get_mut(port) else { return };
+        if let Some(transmit) = state.transmit {
+            let result = self.sockets.try_send_datagrams(port, &transmit, &state.unsent);
+            return self.on_datagrams(port, result);
+        }
         match self.sockets.try_send(port, &state.unsent[state.sent..]) {
             Ok(n) => state.sent += n,
             Err(error) => return self.on_send_error(port, error.kind()),
@@ -431,6 +504,12 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         let mut out = std::mem::take(&mut self.out);
         let fill = self.machine.fill(&mut self.world.cx(), port, &mut out);
         self.undrained = true;
+        if let Fill::Datagrams(transmit) = fill {
+            self.send_datagrams(port, transmit, &out);
+            out.trim(KEEP);
+            self.out = out;
+            return;
+        }
         let sent = if out.is_empty() { Ok(0) } else { self.sockets.try_send(port, out.as_slice()) };
         let error = sent.as_ref().err().map(io::Error::kind);
         let unsent = &out.as_slice()[sent.unwrap_or(0)..];
@@ -447,6 +526,25 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         }
     }
 
+    fn send_datagrams(&mut self, port: PortId, transmit: Transmit, out: &Buf) {
+        let result = self.sockets.try_send_datagrams(port, &transmit, out.as_slice());
+        let blocked = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if blocked && let Some(state) = self.ports.get_mut(port) {
+            (state.unsent, state.transmit) = (out.as_slice().to_vec(), Some(transmit));
+        }
+        self.on_datagrams(port, result);
+    }
+
+    fn on_datagrams(&mut self, port: PortId, result: io::Result<()>) {
+        match result.map_err(|error| error.kind()) {
+            Err(io::ErrorKind::WouldBlock) => return self.update(port, |state| state.writable = false),
+            Err(io::ErrorKind::Interrupted) => return self.list(port),
+            Err(_) => self.unsendable += 1,
+            Ok(()) => {}
+        }
+        self.update(port, |state| (state.unsent, state.transmit) = (Vec::new(), None));
+    }
+
     fn on_send_error(&mut self, port: PortId, error: io::ErrorKind) {
         match error {
             io::ErrorKind::WouldBlock => self.update(port, |state| state.writable = false),
@@ -461,6 +559,9 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
     }
 
     fn send_finish(&mut self, port: PortId) {
+        if self.ports.get(port).is_some_and(|state| state.phase == Phase::Bound) {
+            return self.on_change(port, PortChange::Closed);
+        }
         let result = self.sockets.finish(port);
         let Some(state) = self.ports.get_mut(port) else { return };
         state.finish = Finish::Sent;

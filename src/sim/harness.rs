@@ -108,7 +108,7 @@ mod tests {
     use crate::machine::ids::Ids;
     use crate::machine::port::PortSpec;
     use crate::machine::pump::{Readiness, Sockets as _};
-    use crate::sim::packet::{Key, Packet, Segment, Side};
+    use crate::sim::packet::{Body, Key, Packet, Segment, Side};
 
     const WHILE: Duration = Duration::from_millis(1);
 
@@ -163,7 +163,11 @@ mod tests {
         harness.sockets().open(listener, PortSpec::Listen(address)).unwrap();
         harness.wait(WHILE);
         let key = Key { connection: 1, side: Side::Acceptor };
-        harness.sockets.deliver(Packet { source: silent, destination: address, key, segment: Segment::Syn });
+        harness.sockets.deliver(Packet {
+            source: silent,
+            destination: address,
+            body: Body::Segment(key, Segment::Syn),
+        });
         assert_eq!(harness.wait(Duration::from_secs(62)), []);
         assert!(harness.sockets.has(key));
         assert_eq!(harness.wait(Duration::from_secs(2)), []);

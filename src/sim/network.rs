@@ -81,7 +81,7 @@ impl Ord for Entry {
 impl Arrival {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Packet(_, packet) => packet.segment.name(),
+            Self::Packet(_, packet) => packet.name(),
             Self::Answer(..) => "look-up",
             Self::Wake(_) => "pipe",
         }
@@ -188,7 +188,7 @@ impl Network {
         let (held, mut free): (BTreeMap<_, _>, BTreeMap<_, _>) =
             held.into_iter().partition(|(_, (from, to, _))| self.is_barred(*from, *to));
         self.held = held;
-        free.retain(|_, (from, _, packet)| lives(*from, packet.key.other()));
+        free.retain(|_, (from, _, packet)| packet.sender().is_none_or(|key| lives(*from, key)));
         let paths: BTreeSet<_> = free.values().map(|(from, to, _)| (*from, *to)).collect();
         for Reverse(entry) in std::mem::take(&mut self.queue) {
             match entry.arrival {
@@ -255,7 +255,7 @@ impl Network {
     }
 
     fn hold(&mut self, sequence: u64, from: HostId, to: HostId, packet: Packet) {
-        if packet.segment.is_repeated() {
+        if packet.is_repeated() {
             self.held.insert(sequence, (from, to, packet));
         }
     }

@@ -1,17 +1,26 @@
-//! What crosses the virtual network: for now segments of streams.
+//! What crosses the virtual network: segments of streams, and datagrams.
 
 use std::net::SocketAddr;
 
+use crate::machine::datagram::Ecn;
+
 /// What the headers of IP and TCP take of a rate.
-const HEADERS: usize = 40;
+const TCP_HEADERS: usize = 40;
+/// What the headers of IP and UDP take of a rate.
+const UDP_HEADERS: usize = 28;
 
 #[derive(Debug)]
 pub(super) struct Packet {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
-    /// The end of the connection that is to receive it.
-    pub(super) key: Key,
-    pub(super) segment: Segment,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    /// For that end of a connection.
+    Segment(Key, Segment),
+    Datagram(Option<Ecn>, Vec<u8>),
 }
 
 /// One end of one connection of one world; the number is never used again, as sequence numbers practically are
@@ -57,9 +66,30 @@ impl Key {
 
 impl Packet {
     pub(super) const fn size(&self) -> usize {
-        match &self.segment {
-            Segment::Data(bytes) => HEADERS + bytes.len(),
-            _ => HEADERS,
+        match &self.body {
+            Body::Segment(_, Segment::Data(bytes)) => TCP_HEADERS + bytes.len(),
+            Body::Segment(..) => TCP_HEADERS,
+            Body::Datagram(_, bytes) => UDP_HEADERS + bytes.len(),
+        }
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match &self.body {
+            Body::Segment(_, segment) => segment.name(),
+            Body::Datagram(..) => "datagram",
+        }
+    }
+
+    /// Whether its sender sends it again until it is acknowledged, so that a cut only delays it.
+    pub(super) const fn is_repeated(&self) -> bool {
+        matches!(self.body, Body::Segment(_, Segment::Data(_) | Segment::Fin | Segment::Probe))
+    }
+
+    /// The end of a connection that has sent it.
+    pub(super) const fn sender(&self) -> Option<Key> {
+        match self.body {
+            Body::Segment(key, _) => Some(key.other()),
+            Body::Datagram(..) => None,
         }
     }
 }
@@ -75,10 +105,5 @@ impl Segment {
             Self::Probe => "probe",
             Self::Reset => "RST",
         }
-    }
-
-    /// Whether its sender sends it again until it is acknowledged, so that a cut only delays it.
-    pub(super) const fn is_repeated(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Fin | Self::Probe)
     }
 }

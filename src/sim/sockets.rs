@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::packet::{Key, Packet, Segment, Side};
+use super::datagrams::{self, Datagrams, Delivery};
+use super::packet::{Body, Key, Packet, Segment, Side};
 use super::stream::{Owner, Phase, Stream};
 use super::woken::Woken;
 use crate::machine::conformance::Happening;
+use crate::machine::datagram::{Received, Transmit};
 use crate::machine::ids::{PortId, Table};
 use crate::machine::pipe::{Exchange, PipeEnd};
 use crate::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
@@ -35,6 +37,7 @@ pub struct VirtualSockets {
     streams: BTreeMap<Key, Stream>,
     listeners: BTreeMap<SocketAddr, Listener>,
     dialled: BTreeSet<u16>,
+    datagrams: Datagrams,
     timers: BTreeSet<(Instant, Key)>,
     acks: BTreeSet<Key>,
     outbox: Vec<Sent>,
@@ -62,6 +65,7 @@ pub(super) struct Ticket {
 enum Socket {
     Stream(Key),
     Listener(SocketAddr),
+    Bound(SocketAddr),
     Pipe { end: PipeEnd, opened: bool },
     Lookup,
 }
@@ -78,6 +82,7 @@ impl Sockets for VirtualSockets {
         match spec {
             PortSpec::Dial(peer) => self.dial(port, peer),
             PortSpec::Listen(address) => self.listen(port, address),
+            PortSpec::Bind(address) => self.bind(port, address),
             PortSpec::Host(name) => {
                 self.join(port, &name);
                 Ok(())
@@ -124,6 +129,28 @@ impl Sockets for VirtualSockets {
         }
     }
 
+    fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+        let Some(Socket::Bound(local)) = self.ports.get(port) else { return Err(io::ErrorKind::NotConnected.into()) };
+        if transmit.segment.min(bytes.len()) > datagrams::LARGEST {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let unspecified = local.ip().is_unspecified();
+        let ip = if unspecified { self.address_towards(transmit.destination.ip()) } else { local.ip() };
+        let source = SocketAddr::new(transmit.source.unwrap_or(ip), local.port());
+        if source.is_ipv4() != transmit.destination.is_ipv4() || !self.is_own(source.ip()) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        self.outbox.extend(datagrams::cut(transmit, source, bytes).map(Sent::Packet));
+        Ok(())
+    }
+
+    fn try_recv_datagrams(&mut self, port: PortId, buf: &mut [u8], received: &mut Vec<Received>) -> io::Result<()> {
+        match self.ports.get(port) {
+            Some(Socket::Bound(local)) => self.datagrams.receive(*local, buf, received),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     fn finish(&mut self, port: PortId) -> io::Result<()> {
         let now = self.now;
         match self.ports.get(port) {
@@ -142,6 +169,7 @@ impl Sockets for VirtualSockets {
                 self.with(key, |stream| stream.close(now, abort));
             }
             Some(Socket::Listener(address)) => self.close_listener(address, port),
+            Some(Socket::Bound(address)) => self.datagrams.unbind(address),
             Some(Socket::Pipe { .. } | Socket::Lookup) | None => {}
         }
         self.happenings.retain(|(owner, _)| *owner != port);
@@ -156,6 +184,10 @@ impl Sockets for VirtualSockets {
     /// A world may have thousands of hosts.
     fn chunk(&self) -> usize {
         16 * 1024
+    }
+
+    fn datagram_chunk(&self) -> usize {
+        64 * 1024
     }
 }
 
@@ -172,6 +204,7 @@ impl VirtualSockets {
             streams: BTreeMap::new(),
             listeners: BTreeMap::new(),
             dialled: BTreeSet::new(),
+            datagrams: Datagrams::default(),
             timers: BTreeSet::new(),
             acks: BTreeSet::new(),
             outbox: Vec::new(),
@@ -202,14 +235,28 @@ impl VirtualSockets {
 
     /// Takes one packet in.
     pub(super) fn deliver(&mut self, packet: Packet) {
-        let (key, now) = (packet.key, self.now);
-        if !self.streams.contains_key(&key) {
-            return self.on_stray(packet);
+        let (source, destination) = (packet.source, packet.destination);
+        match packet.body {
+            Body::Segment(key, segment) => self.deliver_segment(source, destination, key, segment),
+            Body::Datagram(ecn, data) => {
+                let delivery = self.datagrams.deliver(source, destination, ecn, data);
+                if let Delivery::First(port) = delivery {
+                    let readiness = Readiness { readable: true, ..Readiness::default() };
+                    self.happenings.push((port, Happening::Ready(readiness)));
+                }
+            }
         }
-        if !matches!(packet.segment, Segment::Syn | Segment::Reset) {
+    }
+
+    fn deliver_segment(&mut self, source: SocketAddr, destination: SocketAddr, key: Key, segment: Segment) {
+        let now = self.now;
+        if !self.streams.contains_key(&key) {
+            return self.on_stray(source, destination, key, &segment);
+        }
+        if !matches!(segment, Segment::Syn | Segment::Reset) {
             self.enqueue(key);
         }
-        self.with(key, |stream| match packet.segment {
+        self.with(key, |stream| match segment {
             Segment::Syn if matches!(stream.phase, Phase::Answering { .. }) => stream.out.push(Segment::SynAck),
             Segment::Syn => {}
             Segment::SynAck | Segment::Probe => stream.owe_ack(),
@@ -306,7 +353,8 @@ impl VirtualSockets {
         for _ in EPHEMERAL..=u16::MAX {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(EPHEMERAL);
-            if !self.dialled.contains(&port) && !self.listeners.keys().any(|address| address.port() == port) {
+            let mut local = self.listeners.keys().copied().chain(self.datagrams.addresses());
+            if !self.dialled.contains(&port) && !local.any(|address| address.port() == port) {
                 return Some(port);
             }
         }
@@ -315,7 +363,7 @@ impl VirtualSockets {
 
     fn listen(&mut self, port: PortId, address: SocketAddr) -> Result<(), PortError> {
         let ip = address.ip();
-        if !ip.is_unspecified() && !ip.is_loopback() && !self.addresses.contains(&ip) {
+        if !ip.is_unspecified() && !self.is_own(ip) {
             return Err(PortError::AddressNotAvailable);
         }
         let mut local = address;
@@ -330,6 +378,28 @@ impl VirtualSockets {
         let change = PortChange::Opened { local: Some(local), peer: None };
         self.happenings.push((port, Happening::Change(change)));
         Ok(())
+    }
+
+    fn bind(&mut self, port: PortId, address: SocketAddr) -> Result<(), PortError> {
+        if !address.ip().is_unspecified() && !self.is_own(address.ip()) {
+            return Err(PortError::AddressNotAvailable);
+        }
+        let mut local = address;
+        if local.port() == 0 {
+            local.set_port(self.free_port().ok_or(PortError::AddressInUse)?);
+        }
+        if self.datagrams.addresses().any(|other| overlap(other, local)) {
+            return Err(PortError::AddressInUse);
+        }
+        self.datagrams.bind(local, port);
+        self.ports.insert(port, Socket::Bound(local));
+        let change = PortChange::Opened { local: Some(local), peer: None };
+        self.happenings.push((port, Happening::Change(change)));
+        Ok(())
+    }
+
+    fn is_own(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.addresses.contains(&ip)
     }
 
     fn close_listener(&mut self, address: SocketAddr, port: PortId) {
@@ -348,17 +418,17 @@ impl VirtualSockets {
         waker.wake();
     }
 
-    fn on_stray(&mut self, packet: Packet) {
-        match packet.segment {
-            Segment::Syn => self.on_syn(packet),
-            Segment::SynAck | Segment::Data(_) | Segment::Fin | Segment::Probe => self.refuse(&packet),
+    fn on_stray(&mut self, peer: SocketAddr, local: SocketAddr, key: Key, segment: &Segment) {
+        match segment {
+            Segment::Syn => self.on_syn(peer, local, key),
+            Segment::SynAck | Segment::Data(_) | Segment::Fin | Segment::Probe => self.refuse(peer, local, key),
             Segment::Ack { .. } | Segment::Reset => {}
         }
     }
 
-    fn on_syn(&mut self, packet: Packet) {
-        let (now, local, peer, key) = (self.now, packet.destination, packet.source, packet.key);
-        let Some(listener) = self.listener(local) else { return self.refuse(&packet) };
+    fn on_syn(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
+        let now = self.now;
+        let Some(listener) = self.listener(local) else { return self.refuse(peer, local, key) };
         if listener.answering + listener.queue.len() >= BACKLOG {
             return;
         }
@@ -378,13 +448,9 @@ impl VirtualSockets {
         self.listeners.get_mut(&address)
     }
 
-    fn refuse(&mut self, packet: &Packet) {
-        self.outbox.push(Sent::Packet(Packet {
-            source: packet.destination,
-            destination: packet.source,
-            key: packet.key.other(),
-            segment: Segment::Reset,
-        }));
+    fn refuse(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
+        let body = Body::Segment(key.other(), Segment::Reset);
+        self.outbox.push(Sent::Packet(Packet { source: local, destination: peer, body }));
     }
 
     /// The peer has heard of us: a dial is open, an answered connection can be accepted.
@@ -468,7 +534,8 @@ impl VirtualSockets {
     fn post(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let (source, destination, key) = (stream.local, stream.peer, key.other());
-        let packets = stream.out.drain(..).map(|segment| Packet { source, destination, key, segment });
+        let packets =
+            stream.out.drain(..).map(|segment| Packet { source, destination, body: Body::Segment(key, segment) });
         self.outbox.extend(packets.map(Sent::Packet));
         if stream.out.capacity() > 4 {
             stream.out = Vec::new();

@@ -175,6 +175,8 @@ impl Transport for Dialling {
         match input {
             Input::Timeout => self.on_timeout(cx),
             Input::Receive(port, data) => self.links.receive(cx, port, data, upper),
+            // It binds no port.
+            Input::Datagram(..) => {}
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(command) => self.command(cx, command, upper),
         }
@@ -330,6 +332,8 @@ impl Transport for Listening {
         match input {
             Input::Timeout => self.links.on_timeout(cx),
             Input::Receive(port, data) => self.links.receive(cx, port, data, upper),
+            // It binds no port.
+            Input::Datagram(..) => {}
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(command) => self.command(cx, command, upper),
         }

@@ -269,6 +269,7 @@ impl Sockets for MioSockets {
             PortSpec::Dial(address) => self.dial(port, address),
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Host(name) => self.open_host(port, &name),
+            PortSpec::Bind(_) => Err(io::ErrorKind::Unsupported.into()),
         }
         .map_err(|error| port_error(&error))
     }

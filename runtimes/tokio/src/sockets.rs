@@ -144,6 +144,7 @@ impl Sockets for TokioSockets {
             PortSpec::Dial(addr) => Kind::Dial(Box::pin(dial(addr))),
             PortSpec::Listen(addr) => Kind::Listener(listen(addr)?),
             PortSpec::Host(name) => self.host(port, &name),
+            PortSpec::Bind(_) => return Err(PortError::Unsupported),
         };
         self.insert(port, kind, false);
         Ok(())

@@ -1,5 +1,7 @@
 //! What the pump knows of one port.
 
+use crate::machine::datagram::Transmit;
+
 /// Levels made of edges, and what is owed.
 #[derive(Debug)]
 pub(super) struct Port {
@@ -12,6 +14,8 @@ pub(super) struct Port {
     pub(super) finish: Finish,
     pub(super) eof: bool,
     pub(super) unsent: Vec<u8>,
+    /// Where `unsent` goes, if it is datagrams.
+    pub(super) transmit: Option<Transmit>,
     pub(super) sent: usize,
 }
 
@@ -20,12 +24,14 @@ pub(super) enum Phase {
     Opening(Opens),
     Listening,
     Open,
+    Bound,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opens {
     Stream,
     Listener,
+    Datagrams,
     Answer,
 }
 
@@ -49,6 +55,7 @@ impl Port {
             finish: Finish::No,
             eof: false,
             unsent: Vec::new(),
+            transmit: None,
             sent: 0,
         }
     }
@@ -59,6 +66,6 @@ impl Port {
 
     pub(super) fn can_send(&self) -> bool {
         let owes = self.filling || !self.unsent.is_empty() || self.finish == Finish::Asked;
-        self.phase == Phase::Open && self.writable && owes
+        matches!(self.phase, Phase::Open | Phase::Bound) && self.writable && owes
     }
 }

@@ -1,0 +1,90 @@
+//! Datagrams: what crosses a port that was opened by [`PortSpec::Bind`](super::port::PortSpec::Bind).
+//!
+//! Both ways they travel in batches, as kernels like it: one `fill` may write several datagrams of one size to one
+//! destination (GSO), and one receive may bring several of one size from one source (GRO). A machine still takes them
+//! in one by one.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Explicit congestion notification, the two low bits of the traffic class (RFC 3168, section 5). Not-ECT is `None`
+/// of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ecn {
+    /// ECT(1), `01`.
+    Ect1,
+    /// ECT(0), `10`.
+    Ect0,
+    /// Congestion experienced, `11`.
+    Ce,
+}
+
+impl Ecn {
+    /// The codepoint's two bits: 1 to 3.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Ect1 => 1,
+            Self::Ect0 => 2,
+            Self::Ce => 3,
+        }
+    }
+
+    /// What the low two bits of a traffic class say; `None` is Not-ECT.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        match bits & 3 {
+            1 => Some(Self::Ect1),
+            2 => Some(Self::Ect0),
+            3 => Some(Self::Ce),
+            _ => None,
+        }
+    }
+}
+
+/// One datagram that has come.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// Who sent it, as far as we can see.
+    pub source: SocketAddr,
+    /// Which of our addresses it came to; `None` where the system does not tell.
+    pub destination: Option<IpAddr>,
+    /// What the network says about congestion.
+    pub ecn: Option<Ecn>,
+    /// Its payload, lent to be decrypted in place.
+    pub data: &'a mut [u8],
+}
+
+/// Where a batch goes that [`fill`](super::Machine::fill) wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// Who shall receive it.
+    pub destination: SocketAddr,
+    /// Which of our addresses it leaves from; `None` lets the system choose.
+    pub source: Option<IpAddr>,
+    /// What it says about congestion.
+    pub ecn: Option<Ecn>,
+    /// The size in bytes of each datagram in the batch but the last, which may be shorter. At least 1.
+    pub segment: usize,
+}
+
+impl Transmit {
+    /// A batch from any of our addresses, without ECN, in datagrams of `segment` bytes.
+    pub const fn to(destination: SocketAddr, segment: usize) -> Self {
+        Self { destination, source: None, ecn: None, segment }
+    }
+}
+
+/// Where in a receive buffer a batch lies, and where it is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Which of our addresses it came to; `None` where the system does not tell.
+    pub destination: Option<IpAddr>,
+    /// What the network says about congestion.
+    pub ecn: Option<Ecn>,
+    /// Where in the buffer it begins.
+    pub start: usize,
+    /// How many bytes it has in all; 0 is one empty datagram.
+    pub len: usize,
+    /// The size of each datagram but the last, which may be shorter.
+    pub segment: usize,
+}
