@@ -19,10 +19,18 @@
 
 mod datagrams;
 mod failure;
+#[cfg_attr(not(test), expect(dead_code, reason = "gateways are not in worlds yet"))]
+mod filter;
+#[cfg_attr(not(test), expect(dead_code, reason = "gateways are not in worlds yet"))]
+mod firewall;
 mod guard;
 mod harness;
 mod host;
+mod kind;
+#[cfg_attr(not(test), expect(dead_code, reason = "gateways are not in worlds yet"))]
+mod nat;
 mod network;
+pub mod oracle;
 mod packet;
 mod sockets;
 mod stream;
@@ -31,7 +39,11 @@ mod transcript;
 mod woken;
 
 pub use failure::{Failure, Stuck, Waiting};
+pub use filter::{Dependence, Refresh};
+pub use firewall::{FirewallConfig, Inward, Outward};
 pub use harness::Harness;
+pub use kind::{Gateway, NatKind, UnknownKind};
+pub use nat::{NatConfig, PortChoice};
 pub use sockets::VirtualSockets;
 pub use timeline::{DropReason, NodeId, Recording, Timeline};
 
