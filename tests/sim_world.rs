@@ -198,7 +198,7 @@ fn names_resolve_to_what_the_world_says() {
     world.name("gone.example", &[b]);
     world.name_fails("gone.example");
     world.resolver_delay(30 * MILLI);
-    let names = ["b.example", "six.example", "gone.example", "unknown.example", "10.0.0.2"];
+    let names = ["b.example", "six.example", "gone.example", "unknown.example", "198.18.0.2"];
     let ports = world.act(a, |peer, cx| names.map(|name| peer.resolve(cx, name)));
     world.run_to_quiescence(SECOND).unwrap();
     let not_found = || Heard::Failed(PortError::NameNotFound);

@@ -159,7 +159,7 @@ fn a_listener_whose_port_is_taken_says_so() {
     let options = options();
     let mut first = Peer::start(&mut world, "first", listening("tcp:0.0.0.0:7000", &options));
     run(&mut world, &mut [&mut first], |peers| !peers[0].events.is_empty());
-    let again = listening("tcp:10.0.0.1:7000", &options);
+    let again = listening("tcp:198.18.0.1:7000", &options);
     world.act(first.host, |node, cx| {
         *node = again;
         node.start(cx);
@@ -190,7 +190,7 @@ fn a_silent_address_is_given_up_after_the_time_for_handshakes() {
     let options = options();
     let mut world = World::new(9);
     let server = Peer::start(&mut world, "server", listening("tcp:0.0.0.0:7000", &options));
-    let mut client = Peer::start(&mut world, "client", dialling("tcp:10.0.0.1:7000", &options));
+    let mut client = Peer::start(&mut world, "client", dialling("tcp:198.18.0.1:7000", &options));
     world.cut(server.host, client.host);
     run(&mut world, &mut [&mut client], |peers| !peers[0].refusals().is_empty());
     assert_eq!(client.refusals(), [&DownReason::HandshakeTimeout]);
@@ -243,7 +243,7 @@ fn back_off_grows_while_nobody_answers_and_ends_with_a_link() {
     let options = Options { reconnect: policy, ..options() };
     let mut world = World::new(12);
     let server = world.host("server", dialling("offline", &options));
-    let mut client = Peer::start(&mut world, "client", dialling("tcp:10.0.0.1:7000", &options));
+    let mut client = Peer::start(&mut world, "client", dialling("tcp:198.18.0.1:7000", &options));
     run(&mut world, &mut [&mut client], |peers| peers[0].refusals().len() == 6);
     let pauses = client.events.iter().filter_map(|event| match event {
         TransportEvent::Retrying(pause) => Some(pause.as_secs_f64()),

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::packet::{Body, Packet};
+use super::timeline::DropReason;
 use crate::machine::datagram::{Ecn, Received, Transmit};
 use crate::machine::ids::PortId;
 
@@ -38,19 +39,6 @@ struct Waiting {
     data: Vec<u8>,
 }
 
-/// What became of a datagram that came.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
-    /// It is the first that waits on that port.
-    First(PortId),
-    /// Others wait already.
-    Queued,
-    /// Nobody has bound that port.
-    NoSocket,
-    /// The socket's buffer is full.
-    Full,
-}
-
 impl Datagrams {
     pub(super) fn bind(&mut self, address: SocketAddr, port: PortId) {
         self.bound.insert(address, Bound { port, waiting: VecDeque::new(), bytes: 0 });
@@ -64,20 +52,28 @@ impl Datagrams {
         self.bound.keys().copied()
     }
 
+    /// Why a datagram of that size would not be taken in.
+    pub(super) fn refusal(&self, destination: SocketAddr, size: usize) -> Option<DropReason> {
+        let address = self.binding(destination);
+        match self.bound.get(&address) {
+            None => Some(DropReason::NoSocket),
+            Some(bound) => (bound.bytes + size + OVERHEAD > BUFFER).then_some(DropReason::SocketFull),
+        }
+    }
+
+    /// Takes a datagram in that is not refused; the port, if it is the first that waits there.
     pub(super) fn deliver(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,
         ecn: Option<Ecn>,
         data: Vec<u8>,
-    ) -> Delivery {
-        let Some(bound) = self.find(destination) else { return Delivery::NoSocket };
-        if bound.bytes + data.len() + OVERHEAD > BUFFER {
-            return Delivery::Full;
-        }
+    ) -> Option<PortId> {
+        let address = self.binding(destination);
+        let bound = self.bound.get_mut(&address)?;
         bound.bytes += data.len() + OVERHEAD;
         bound.waiting.push_back(Waiting { source, destination: destination.ip(), ecn, data });
-        if bound.waiting.len() == 1 { Delivery::First(bound.port) } else { Delivery::Queued }
+        (bound.waiting.len() == 1).then_some(bound.port)
     }
 
     /// As many as `buf` holds, neighbours of one flow and size joined into a batch as GRO does.
@@ -106,15 +102,16 @@ impl Datagrams {
         Ok(())
     }
 
-    fn find(&mut self, destination: SocketAddr) -> Option<&mut Bound> {
+    /// The address under which a socket would be bound that takes what goes there.
+    fn binding(&self, destination: SocketAddr) -> SocketAddr {
         if self.bound.contains_key(&destination) {
-            return self.bound.get_mut(&destination);
+            return destination;
         }
         let any: IpAddr = match destination.ip() {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        self.bound.get_mut(&SocketAddr::new(any, destination.port()))
+        SocketAddr::new(any, destination.port())
     }
 }
 

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::HostId;
-use super::network::{Arrival, Network, addresses};
-use super::sockets::VirtualSockets;
+use super::network::{Arrival, Network};
+use super::sockets::{Sent, VirtualSockets};
+use super::timeline::NodeId;
+use super::topology::INTERNET;
 use crate::machine::conformance::{self, Happening};
 use crate::machine::ids::PortId;
 use crate::machine::port::Addrs;
+use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
 
 const NAME: &str = "host.test";
@@ -18,7 +20,7 @@ const NO_NAME: &str = "nowhere.test";
 #[derive(Debug)]
 pub struct Harness {
     now: Instant,
-    host: HostId,
+    host: NodeId,
     network: Network,
     sockets: VirtualSockets,
 }
@@ -32,10 +34,11 @@ impl Default for Harness {
 impl Harness {
     /// A host at the origin of time.
     pub fn new() -> Self {
-        let mut network = Network::new();
-        let host = network.add_host();
-        network.set_name(NAME, Addrs::from_slice(&addresses(host)));
-        Self { now: Instant::ZERO, host, network, sockets: VirtualSockets::new(addresses(host), 1, 0) }
+        let mut network = Network::new(0, Rng::from_u64(0));
+        let host = network.add_host(INTERNET);
+        let addresses = network.topology.addresses(host);
+        network.names.set(NAME, Addrs::from_slice(&addresses));
+        Self { now: Instant::ZERO, host, network, sockets: VirtualSockets::new(addresses, 1, 0) }
     }
 
     /// Virtual time.
@@ -44,9 +47,15 @@ impl Harness {
     }
 
     fn post(&mut self) {
-        for sent in self.sockets.take_outbox() {
+        let mut outbox: Vec<Sent> = Vec::new();
+        self.sockets.take_outbox(&mut outbox);
+        for sent in outbox {
             self.network.send(self.now, self.host, sent);
         }
+    }
+
+    fn happenings(&mut self) -> Vec<(PortId, Happening)> {
+        std::iter::from_fn(|| self.sockets.next_happening()).collect()
     }
 
     /// Goes on to the next thing that is due; false if that is after `end`.
@@ -57,8 +66,12 @@ impl Harness {
         self.now = self.now.max(at);
         self.sockets.advance(self.now);
         match self.network.pop(self.now) {
-            Some((_, Arrival::Packet(_, packet))) => self.sockets.deliver(packet),
-            Some((_, Arrival::Answer(ticket, name))) => self.sockets.answer(ticket, self.network.look_up(&name)),
+            Some((_, Arrival::Packet(carried))) if self.sockets.refusal(&carried.packet).is_some() => {}
+            Some((_, Arrival::Packet(carried))) => self.sockets.deliver(carried.packet),
+            Some((host, Arrival::Answer(ticket, name))) => {
+                let answer = self.network.names.look_up(self.now, host, &name);
+                self.sockets.answer(ticket, answer);
+            }
             Some((_, Arrival::Wake(ticket))) => self.sockets.wake(ticket),
             None => {}
         }
@@ -75,25 +88,24 @@ impl conformance::Harness for Harness {
 
     fn wait(&mut self, max: Duration) -> Vec<(PortId, Happening)> {
         let end = self.now + max;
-        let mut happenings = self.sockets.take_happenings();
+        let mut happenings = self.happenings();
         while happenings.is_empty() && self.step(end) {
-            happenings = self.sockets.take_happenings();
+            happenings = self.happenings();
         }
         if happenings.is_empty() {
             self.now = end;
         }
         while self.step(self.now) {}
-        happenings.append(&mut self.sockets.take_happenings());
+        happenings.append(&mut self.happenings());
         happenings
     }
 
     fn host(&self) -> IpAddr {
-        let [address, _] = addresses(self.host);
-        address
+        self.network.topology.addresses(self.host)[0]
     }
 
     fn silent(&mut self) -> SocketAddr {
-        SocketAddr::from(([10, 255, 255, 254], 9))
+        SocketAddr::from(([198, 19, 255, 254], 9))
     }
 
     fn names(&self) -> (String, String) {
@@ -108,7 +120,7 @@ mod tests {
     use crate::machine::ids::Ids;
     use crate::machine::port::PortSpec;
     use crate::machine::pump::{Readiness, Sockets as _};
-    use crate::sim::packet::{Body, Key, Packet, Segment, Side};
+    use crate::sim::packet::{Key, Packet, Segment, Side};
 
     const WHILE: Duration = Duration::from_millis(1);
 
@@ -163,11 +175,7 @@ mod tests {
         harness.sockets().open(listener, PortSpec::Listen(address)).unwrap();
         harness.wait(WHILE);
         let key = Key { connection: 1, side: Side::Acceptor };
-        harness.sockets.deliver(Packet {
-            source: silent,
-            destination: address,
-            body: Body::Segment(key, Segment::Syn),
-        });
+        harness.sockets.deliver(Packet::segment(silent, address, key, Segment::Syn));
         assert_eq!(harness.wait(Duration::from_secs(62)), []);
         assert!(harness.sockets.has(key));
         assert_eq!(harness.wait(Duration::from_secs(2)), []);

@@ -29,18 +29,36 @@ pub enum NatKind {
 }
 
 /// One gateway between a host and the internet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gateway {
     /// Its NAT; none: it translates nothing.
     pub nat: Option<NatConfig>,
     /// Its firewall, inside of the NAT.
     pub firewall: FirewallConfig,
+    /// What of IPv6 it lets in, which is not translated: answers only, by default. What goes out is the firewall's to
+    /// say.
+    pub inward_v6: Inward,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        let inward_v6 = Inward::Answers(Dependence::AddressAndPortDependent);
+        Self { nat: None, firewall: FirewallConfig::default(), inward_v6 }
+    }
 }
 
 /// A word that names no [`NatKind`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no kind of NAT is called {0:?}: there are {all}", all = NatKind::ALL.map(|kind| kind.to_string()).join(", "))]
 pub struct UnknownKind(pub String);
+
+impl Gateway {
+    /// One that lets everything pass both ways: a NAT that maps and filters by nothing, and no filter for IPv6.
+    pub fn open() -> Self {
+        let nat = Some(NatConfig::new(Dependence::EndpointIndependent, Dependence::EndpointIndependent));
+        Self { nat, inward_v6: Inward::All, ..Self::default() }
+    }
+}
 
 impl NatKind {
     /// All thirteen, from the most open to the closest.

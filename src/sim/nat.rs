@@ -147,14 +147,6 @@ impl Nat {
         }
     }
 
-    pub(super) const fn config(&self) -> &NatConfig {
-        &self.config
-    }
-
-    pub(super) const fn external(&self) -> IpAddr {
-        self.external
-    }
-
     /// How many mappings there are.
     pub(super) fn mappings(&mut self, now: Instant) -> usize {
         self.expire(now);

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::datagrams::{self, Datagrams, Delivery};
-use super::packet::{Body, Key, Packet, Segment, Side};
-use super::stream::{Owner, Phase, Stream};
+use super::datagrams::{self, Datagrams};
+use super::packet::{Body, Key, Late, Packet, Segment, Side};
+use super::stream::{Owner, Phase, Stream, Streams};
+use super::timeline::DropReason;
 use super::woken::Woken;
 use crate::machine::conformance::Happening;
 use crate::machine::datagram::{Received, Transmit};
@@ -37,11 +38,14 @@ pub struct VirtualSockets {
     streams: BTreeMap<Key, Stream>,
     listeners: BTreeMap<SocketAddr, Listener>,
     dialled: BTreeSet<u16>,
+    settings: Streams,
+    silent: BTreeSet<u16>,
+    fuses: BTreeMap<IpAddr, usize>,
     datagrams: Datagrams,
     timers: BTreeSet<(Instant, Key)>,
     acks: BTreeSet<Key>,
     outbox: Vec<Sent>,
-    happenings: Vec<(PortId, Happening)>,
+    happenings: VecDeque<(PortId, Happening)>,
     exchange: Exchange,
     woken: Woken,
 }
@@ -115,17 +119,18 @@ impl Sockets for VirtualSockets {
     }
 
     fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize> {
-        let now = self.now;
         match self.ports.get(port) {
             Some(Socket::Pipe { end, .. }) => end.try_send(bytes),
-            _ => self.with_stream(port, |stream| stream.send(now, bytes)),
+            Some(Socket::Stream(key)) => self.send_on(*key, bytes),
+            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize> {
+        let now = self.now;
         match self.ports.get(port) {
             Some(Socket::Pipe { end, .. }) => end.try_recv(buf),
-            _ => self.with_stream(port, |stream| stream.receive(buf)),
+            _ => self.with_stream(port, |stream| stream.receive(now, buf)),
         }
     }
 
@@ -204,11 +209,14 @@ impl VirtualSockets {
             streams: BTreeMap::new(),
             listeners: BTreeMap::new(),
             dialled: BTreeSet::new(),
+            settings: Streams::default(),
+            silent: BTreeSet::new(),
+            fuses: BTreeMap::new(),
             datagrams: Datagrams::default(),
             timers: BTreeSet::new(),
             acks: BTreeSet::new(),
             outbox: Vec::new(),
-            happenings: Vec::new(),
+            happenings: VecDeque::new(),
             exchange: Exchange::new(),
             woken: Woken::default(),
         }
@@ -233,36 +241,52 @@ impl VirtualSockets {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Takes one packet in.
+    /// Why a packet would not be taken in.
+    pub(super) fn refusal(&self, packet: &Packet) -> Option<DropReason> {
+        match &packet.body {
+            Body::Datagram(_, data) => self.datagrams.refusal(packet.destination, data.len()),
+            Body::Segment { segment: Segment::Syn, .. } if self.silent.contains(&packet.destination.port()) => {
+                Some(DropReason::NoSocket)
+            }
+            Body::Segment { .. } => None,
+        }
+    }
+
+    /// Takes one packet in that is not refused.
     pub(super) fn deliver(&mut self, packet: Packet) {
         let (source, destination) = (packet.source, packet.destination);
         match packet.body {
-            Body::Segment(key, segment) => self.deliver_segment(source, destination, key, segment),
+            Body::Segment { key, segment, late } => self.deliver_segment(source, destination, (key, segment, late)),
             Body::Datagram(ecn, data) => {
-                let delivery = self.datagrams.deliver(source, destination, ecn, data);
-                if let Delivery::First(port) = delivery {
+                if let Some(port) = self.datagrams.deliver(source, destination, ecn, data) {
                     let readiness = Readiness { readable: true, ..Readiness::default() };
-                    self.happenings.push((port, Happening::Ready(readiness)));
+                    self.happenings.push_back((port, Happening::Ready(readiness)));
                 }
             }
         }
     }
 
-    fn deliver_segment(&mut self, source: SocketAddr, destination: SocketAddr, key: Key, segment: Segment) {
+    fn deliver_segment(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        (key, segment, late): (Key, Segment, Late),
+    ) {
         let now = self.now;
-        if !self.streams.contains_key(&key) {
+        // Behind another address there is another stream, for all that we can see.
+        if self.streams.get(&key).is_none_or(|stream| stream.peer != source) {
             return self.on_stray(source, destination, key, &segment);
         }
         if !matches!(segment, Segment::Syn | Segment::Reset) {
             self.enqueue(key);
         }
         self.with(key, |stream| match segment {
-            Segment::Syn if matches!(stream.phase, Phase::Answering { .. }) => stream.out.push(Segment::SynAck),
-            Segment::Syn => {}
-            Segment::SynAck | Segment::Probe => stream.owe_ack(),
-            Segment::Ack { received, edge } => stream.on_ack(now, received, edge),
-            Segment::Data(bytes) => stream.on_data(bytes),
-            Segment::Fin => stream.on_fin(),
+            Segment::Syn => stream.on_syn(),
+            Segment::SynAck(window) => stream.on_syn_ack(window),
+            Segment::Probe => stream.owe_ack(),
+            Segment::Ack { received, edge, late } => stream.on_ack(now, received, edge, late),
+            Segment::Data(at, bytes) => stream.on_data(at, bytes, late),
+            Segment::Fin(at) => stream.on_fin(at),
             Segment::Reset => stream.on_reset(),
         });
     }
@@ -273,7 +297,7 @@ impl VirtualSockets {
             return;
         }
         let change = answer.map_or_else(PortChange::Failed, PortChange::Resolved);
-        self.happenings.push((ticket.port, Happening::Change(change)));
+        self.happenings.push_back((ticket.port, Happening::Change(change)));
     }
 
     /// A pipe has something to tell.
@@ -284,16 +308,17 @@ impl VirtualSockets {
         }
         if !std::mem::replace(opened, true) {
             let change = PortChange::Opened { local: None, peer: None };
-            self.happenings.push((ticket.port, Happening::Change(change)));
+            self.happenings.push_back((ticket.port, Happening::Change(change)));
         }
         let readable = end.is_readable();
         let readiness = Readiness { readable, writable: true, read_closed: readable };
-        self.happenings.push((ticket.port, Happening::Ready(readiness)));
+        self.happenings.push_back((ticket.port, Happening::Ready(readiness)));
     }
 
-    /// The way to that host is open again.
-    pub(super) fn probe(&mut self, addresses: [IpAddr; 2]) {
-        let keys = self.streams.iter().filter(|(_, stream)| addresses.contains(&stream.peer.ip()));
+    /// The way to those addresses is open again, or to any.
+    pub(super) fn probe(&mut self, addresses: Option<[IpAddr; 2]>) {
+        let concerns = |stream: &Stream| addresses.is_none_or(|addresses| addresses.contains(&stream.peer.ip()));
+        let keys = self.streams.iter().filter(|(_, stream)| concerns(stream));
         let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
         for key in keys {
             self.with(key, Stream::probe_after_heal);
@@ -305,24 +330,54 @@ impl VirtualSockets {
         self.streams.contains_key(&key)
     }
 
+    /// From now on new streams behave so.
+    pub(super) const fn set_streams(&mut self, settings: Streams) {
+        self.settings = settings;
+    }
+
+    /// Dials to that port of ours are not answered, or are again.
+    pub(super) fn set_silent(&mut self, port: u16, silent: bool) {
+        if silent {
+            self.silent.insert(port);
+        } else {
+            self.silent.remove(&port);
+        }
+    }
+
+    /// The stream that sends to that address is reset after so many bytes.
+    pub(super) fn reset_after(&mut self, peer: IpAddr, bytes: usize) {
+        self.fuses.insert(peer, bytes);
+    }
+
+    /// Other addresses from now on. What is bound to an old one hears nothing any more; with `break_streams` streams
+    /// are told so.
+    pub(super) fn move_to(&mut self, addresses: [IpAddr; 2], break_streams: bool) {
+        self.addresses = addresses;
+        let lost = |stream: &Stream| !stream.local.ip().is_loopback() && !addresses.contains(&stream.local.ip());
+        let lost: Vec<_> = self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(key, _)| *key).collect();
+        for key in lost.into_iter().filter(|_| break_streams) {
+            self.with(key, |stream| stream.break_off(PortError::Unreachable));
+        }
+    }
+
     /// The port that the next dial would take.
     pub(super) const fn next_port(&self) -> u16 {
         self.next_port
     }
 
     /// What happened to ports, to be told to the pump.
-    pub(super) fn take_happenings(&mut self) -> Vec<(PortId, Happening)> {
-        std::mem::take(&mut self.happenings)
+    pub(super) fn next_happening(&mut self) -> Option<(PortId, Happening)> {
+        self.happenings.pop_front()
     }
 
-    /// What has to leave, acknowledgements last.
-    pub(super) fn take_outbox(&mut self) -> Vec<Sent> {
+    /// Appends what has to leave, acknowledgements last.
+    pub(super) fn take_outbox(&mut self, outbox: &mut Vec<Sent>) {
         for key in std::mem::take(&mut self.acks) {
             self.with(key, Stream::ack);
         }
         let boot = self.boot;
         self.outbox.extend(self.woken.take().into_iter().map(|port| Sent::Wake(Ticket { boot, port })));
-        std::mem::take(&mut self.outbox)
+        outbox.append(&mut self.outbox);
     }
 
     fn dial(&mut self, port: PortId, peer: SocketAddr) -> Result<(), PortError> {
@@ -336,7 +391,7 @@ impl VirtualSockets {
         let key = Key { connection, side: Side::Dialler };
         let local = SocketAddr::new(self.address_towards(peer.ip()), local);
         self.ports.insert(port, Socket::Stream(key));
-        self.streams.insert(key, Stream::dial(self.now, local, peer, port));
+        self.streams.insert(key, Stream::dial(self.now, local, peer, port, self.settings));
         self.settle(key);
         Ok(())
     }
@@ -376,7 +431,7 @@ impl VirtualSockets {
         self.listeners.insert(local, Listener { port, answering: 0, queue: VecDeque::new() });
         self.ports.insert(port, Socket::Listener(local));
         let change = PortChange::Opened { local: Some(local), peer: None };
-        self.happenings.push((port, Happening::Change(change)));
+        self.happenings.push_back((port, Happening::Change(change)));
         Ok(())
     }
 
@@ -394,7 +449,7 @@ impl VirtualSockets {
         self.datagrams.bind(local, port);
         self.ports.insert(port, Socket::Bound(local));
         let change = PortChange::Opened { local: Some(local), peer: None };
-        self.happenings.push((port, Happening::Change(change)));
+        self.happenings.push_back((port, Happening::Change(change)));
         Ok(())
     }
 
@@ -421,19 +476,19 @@ impl VirtualSockets {
     fn on_stray(&mut self, peer: SocketAddr, local: SocketAddr, key: Key, segment: &Segment) {
         match segment {
             Segment::Syn => self.on_syn(peer, local, key),
-            Segment::SynAck | Segment::Data(_) | Segment::Fin | Segment::Probe => self.refuse(peer, local, key),
+            Segment::SynAck(_) | Segment::Data(..) | Segment::Fin(_) | Segment::Probe => self.refuse(peer, local, key),
             Segment::Ack { .. } | Segment::Reset => {}
         }
     }
 
     fn on_syn(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
-        let now = self.now;
+        let (now, settings) = (self.now, self.settings);
         let Some(listener) = self.listener(local) else { return self.refuse(peer, local, key) };
         if listener.answering + listener.queue.len() >= BACKLOG {
             return;
         }
         listener.answering += 1;
-        let stream = Stream::answer(now, local, peer, listener.port);
+        let stream = Stream::answer(now, local, peer, listener.port, settings);
         self.streams.insert(key, stream);
         self.settle(key);
     }
@@ -449,8 +504,7 @@ impl VirtualSockets {
     }
 
     fn refuse(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
-        let body = Body::Segment(key.other(), Segment::Reset);
-        self.outbox.push(Sent::Packet(Packet { source: local, destination: peer, body }));
+        self.outbox.push(Sent::Packet(Packet::segment(local, peer, key.other(), Segment::Reset)));
     }
 
     /// The peer has heard of us: a dial is open, an answered connection can be accepted.
@@ -460,7 +514,7 @@ impl VirtualSockets {
             (Phase::Dialling { .. }, Owner::Port(port)) => {
                 stream.open();
                 let change = PortChange::Opened { local: Some(stream.local), peer: Some(stream.peer) };
-                self.happenings.push((port, Happening::Change(change)));
+                self.happenings.push_back((port, Happening::Change(change)));
             }
             (Phase::Answering { .. }, Owner::Listener(port)) => {
                 stream.open();
@@ -470,11 +524,30 @@ impl VirtualSockets {
                 listener.queue.push_back(key);
                 if listener.queue.len() == 1 {
                     let readiness = Readiness { readable: true, ..Readiness::default() };
-                    self.happenings.push((port, Happening::Ready(readiness)));
+                    self.happenings.push_back((port, Happening::Ready(readiness)));
                 }
             }
             _ => {}
         }
+    }
+
+    fn send_on(&mut self, key: Key, bytes: &[u8]) -> io::Result<usize> {
+        let now = self.now;
+        let Some(peer) = self.streams.get(&key).map(|stream| stream.peer.ip()) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let fuse = self.fuses.get(&peer).copied();
+        let most = fuse.unwrap_or(usize::MAX).min(bytes.len());
+        let sent = self.with(key, |stream| stream.send(now, &bytes[..most])).unwrap_or(Ok(0));
+        let Some(fuse) = fuse else { return sent };
+        let left = fuse - sent.as_ref().map_or(0, |sent| *sent);
+        if left > 0 {
+            self.fuses.insert(peer, left);
+            return sent;
+        }
+        self.fuses.remove(&peer);
+        self.with(key, Stream::reset);
+        sent
     }
 
     fn with_stream<R>(&mut self, port: PortId, work: impl FnOnce(&mut Stream) -> io::Result<R>) -> io::Result<R> {
@@ -496,13 +569,13 @@ impl VirtualSockets {
         match (stream.owner, stream.phase) {
             (Owner::Port(port), Phase::Broken(error)) if !stream.opened => {
                 self.ports.remove(port);
-                self.happenings.push((port, Happening::Change(PortChange::Failed(error))));
+                self.happenings.push_back((port, Happening::Change(PortChange::Failed(error))));
                 return self.remove(key);
             }
             (Owner::Listener(_) | Owner::Nobody, Phase::Broken(_)) => return self.remove(key),
             (Owner::Nobody, _) if stream.is_done() => return self.remove(key),
             (Owner::Port(port), _) if stream.told != Readiness::default() => {
-                self.happenings.push((port, Happening::Ready(std::mem::take(&mut stream.told))));
+                self.happenings.push_back((port, Happening::Ready(std::mem::take(&mut stream.told))));
             }
             _ => {}
         }
@@ -533,9 +606,12 @@ impl VirtualSockets {
 
     fn post(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
-        let (source, destination, key) = (stream.local, stream.peer, key.other());
-        let packets =
-            stream.out.drain(..).map(|segment| Packet { source, destination, body: Body::Segment(key, segment) });
+        let (source, destination, key, late) = (stream.local, stream.peer, key.other(), stream.late());
+        let packets = stream.out.drain(..).map(|segment| Packet {
+            source,
+            destination,
+            body: Body::Segment { key, segment, late },
+        });
         self.outbox.extend(packets.map(Sent::Packet));
         if stream.out.capacity() > 4 {
             stream.out = Vec::new();

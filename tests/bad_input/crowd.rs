@@ -91,7 +91,7 @@ fn more_links_than_allowed_are_refused_and_those_that_are_up_go_on() {
 fn a_listener_whose_port_is_taken_says_so_and_the_one_that_has_it_goes_on() {
     for kind in KINDS {
         let mut scene = Scene::new(kind);
-        scene.add(scene.server.host, listening(&string(kind, "10.0.0.1"), &scene.options));
+        scene.add(scene.server.host, listening(&string(kind, "198.18.0.1"), &scene.options));
         let failed = TransportEvent::Failed(DownReason::Port(PortError::AddressInUse));
         scene.until(|scene| scene.server.events.contains(&failed));
         let port = scene.dial_linked();

@@ -85,7 +85,7 @@ impl Authority {
 /// Options with a certificate for `server.test` and whoever trusts it.
 pub fn options() -> Options {
     let authority = Authority::new();
-    let identity = authority.identity(&["server.test", "10.0.0.1"]);
+    let identity = authority.identity(&["server.test", "198.18.0.1"]);
     Options {
         trust: Some(authority.trust()),
         identity: Some(tls::ServerConfig::new(&identity).unwrap()),

@@ -267,7 +267,7 @@ fn a_reboot_forgets_mappings_and_a_rebound_nat_has_another_address() {
     assert_eq!(nat.back(Udp, PEER, external), Err(DropReason::NoMapping));
     assert_eq!(nat.out(Udp, "10.0.0.2:5000", PEER), Ok(external));
     nat.nat.rebind("8.8.8.8".parse().unwrap());
-    assert_eq!(nat.nat.external().to_string(), "8.8.8.8");
+    assert_eq!(nat.nat.external.to_string(), "8.8.8.8");
     assert_eq!(nat.back(Udp, PEER, at("8.8.8.8:5000")), Err(DropReason::NoMapping));
     assert_eq!(nat.out(Udp, INSIDE, PEER), Ok(at("8.8.8.8:5000")));
 }
