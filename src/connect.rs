@@ -15,6 +15,8 @@
 
 mod builtin;
 mod endpoint;
+#[cfg(feature = "sim")]
+pub mod rehearsal;
 pub mod settings;
 mod string;
 

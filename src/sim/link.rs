@@ -1,7 +1,7 @@
 //! What a link does to the packets that cross it, in one direction: time, loss, order, rate, size.
 //!
 //! A packet first waits for its turn where there is a rate, or is dropped where the queue is full; then it may be
-//! lost; then it takes its time. Jitter keeps the order, as links do that have one queue; only what is chosen for
+//! lost; then it takes its time. A burst of losses is counted in packets, so it lasts long where little is sent. Jitter keeps the order, as links do that have one queue; only what is chosen for
 //! reordering is overtaken. Everything is drawn from one source of randomness per direction, and by additions and
 //! comparisons alone, so that debug and release builds and all machines agree.
 

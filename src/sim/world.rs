@@ -189,6 +189,11 @@ impl<M: Machine> World<M> {
         self.step_until(Instant::from_nanos(u64::MAX))
     }
 
+    /// The next thing in virtual time until `end`. None: nothing is left until then, or the run has failed.
+    pub fn step_to(&mut self, end: Instant) -> Option<Happened> {
+        self.step_until(end)
+    }
+
     /// Runs until the condition holds, which is asked after each step.
     ///
     /// # Errors
@@ -261,6 +266,11 @@ impl<M: Machine> World<M> {
     /// path; `None` records nothing.
     pub fn describe(&mut self, describe: impl Fn(&M::Event) -> Option<(String, bool)> + 'static) {
         self.describe = Some(Box::new(describe));
+    }
+
+    /// Puts a word of its owner into the evidence of a host, as an event or as a change of path.
+    pub fn note(&mut self, host: HostId, text: &str, is_path: bool) {
+        self.network.observer.keep(self.now, host.0, || What::Event { text: text.to_owned(), is_path });
     }
 
     /// What was recorded so far.
@@ -423,7 +433,7 @@ impl<M: Machine> World<M> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    fn stuck(&self, limit: Duration) -> Failure {
+    pub(super) fn stuck(&self, limit: Duration) -> Failure {
         let waiting = |(index, host): (usize, &Option<Host<M>>)| {
             let host = host.as_ref()?;
             Some(Waiting {

@@ -18,12 +18,12 @@ const BYTES: usize = 4096;
 /// What scenarios may be made.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// Hosts of the role `relay`, in the Internet, that listen on [`Self::port`].
+    /// Hosts of the role `relay`, in the Internet, that listen on [`Self::ports`].
     pub relays: RangeInclusive<usize>,
     /// Hosts of the role `endpoint`, each behind a gateway of its own if its kind has one.
     pub endpoints: RangeInclusive<usize>,
-    /// On which port relays listen.
-    pub port: u16,
+    /// On which ports relays listen; one of them should be 443 for those who may use no other.
+    pub ports: Vec<u16>,
     /// The kinds of NAT that endpoints are behind; at least one.
     pub kinds: Vec<NatKind>,
     /// The links that endpoints have; none: perfect ones.
@@ -42,7 +42,7 @@ impl Default for Shape {
         Self {
             relays: 1..=2,
             endpoints: 2..=4,
-            port: 7433,
+            ports: vec![7433, 443],
             kinds: NatKind::ALL.to_vec(),
             profiles,
             faults: 0..=12,
@@ -102,7 +102,7 @@ impl Shape {
     fn relay(&self, n: usize) -> HostSpec {
         let name = format!("relay-{}", n + 1);
         let (role, inside, clock) = ("relay".to_owned(), None, Clock::default());
-        HostSpec { name, role, inside, ports: vec![self.port], clock }
+        HostSpec { name, role, inside, ports: self.ports.clone(), clock }
     }
 
     fn endpoint(&self, bytes: &mut Unstructured<'_>, n: usize, scenario: &mut Scenario) -> Result<()> {

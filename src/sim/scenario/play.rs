@@ -114,6 +114,38 @@ impl<M: Machine, C: Cast<M>> Play<M, C> {
         self.wait(at)
     }
 
+    /// The next thing until `at`, counted from the start, faults included: at which host it happened. None: nothing is
+    /// left until then, and it is `at`.
+    ///
+    /// # Errors
+    /// Why the run failed, and the scenario.
+    pub fn step_to(&mut self, at: Duration) -> Result<Option<HostId>, Failed> {
+        let due = self.scenario.faults.get(self.next).map(|next| next.at).filter(|due| *due <= at);
+        if let Some(host) = self.world.step_to(Instant::ZERO + due.unwrap_or(at)) {
+            return Ok(Some(host.host));
+        }
+        match due {
+            Some(due) => {
+                let fault = self.scenario.faults[self.next].fault.clone();
+                self.run_to(due)?;
+                let host = fault.names().first().and_then(|name| self.hosts.get(*name)).copied();
+                // A fault of a gateway says nothing to any host; whoever asks may ask again.
+                Ok(host.or_else(|| self.hosts.values().next().copied()))
+            }
+            None => self.wait(at).map(|()| None),
+        }
+    }
+
+    /// How often that host has started anew.
+    pub fn boots(&self, name: &str) -> u32 {
+        self.boots.get(name).copied().unwrap_or_default()
+    }
+
+    /// The failure of a second phase that took too long.
+    pub fn converge_not(&self, limit: Duration) -> Failed {
+        self.failed(self.world.stuck(limit))
+    }
+
     /// Runs until the end of the first phase and mends what is broken.
     ///
     /// # Errors
