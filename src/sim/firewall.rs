@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn more_contacts_than_there_is_room_for_are_blocked_until_one_expires() {
-        let config = FirewallConfig { most: 1, ..*guard(Dependence::AddressDependent).config };
+        let config = FirewallConfig { most: 1, ..guard(Dependence::AddressDependent).config };
         let (mut firewall, inside) = (Firewall::new(config), at("10.0.0.1:5000"));
         let mut sends =
             |seconds, to| firewall.outbound(Instant::ZERO + seconds * SECOND, Protocol::Udp, inside, at(to));

@@ -1,4 +1,6 @@
 //! Kinds of NAT: the thirteen that tests and tables go through, and the gateways that each is made of.
+//!
+//! The [oracle](super::oracle) knows nothing of them: its words are converted from ours here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,6 +59,26 @@ impl Gateway {
     pub fn open() -> Self {
         let nat = Some(NatConfig::new(Dependence::EndpointIndependent, Dependence::EndpointIndependent));
         Self { nat, inward_v6: Inward::All, ..Self::default() }
+    }
+
+    /// What it is for IPv4, in the oracle's words.
+    pub fn v4(self) -> oracle::Gateway {
+        let Self { nat, firewall, .. } = self;
+        oracle::Gateway { nat: nat.map(Into::into), passes: firewall.outward.into(), guard: firewall.inward.guard() }
+    }
+
+    /// What it is for IPv6, in the oracle's words.
+    pub fn v6(self) -> oracle::Gateway {
+        oracle::Gateway { nat: None, passes: self.firewall.outward.into(), guard: self.inward_v6.guard() }
+    }
+}
+
+impl Inward {
+    fn guard(self) -> Option<oracle::Depends> {
+        match self {
+            Self::All => None,
+            Self::Answers(filter) => Some(filter.into()),
+        }
     }
 }
 
@@ -132,23 +154,19 @@ impl FromStr for NatKind {
     }
 }
 
-impl From<Gateway> for oracle::Gateway {
-    fn from(gateway: Gateway) -> Self {
-        let nat = gateway.nat.map(|nat| oracle::Nat {
-            mapping: nat.mapping.into(),
-            filtering: nat.filtering.into(),
-            hairpins: nat.hairpin,
-        });
-        let passes = match gateway.firewall.outward {
-            Outward::All => oracle::Passes::All,
-            Outward::NoUdp => oracle::Passes::NoUdp,
-            Outward::TcpOnly443 => oracle::Passes::Tcp443,
-        };
-        let guard = match gateway.firewall.inward {
-            Inward::All => None,
-            Inward::Answers(filter) => Some(filter.into()),
-        };
-        Self { nat, passes, guard }
+impl From<NatConfig> for oracle::Nat {
+    fn from(nat: NatConfig) -> Self {
+        Self { mapping: nat.mapping.into(), filtering: nat.filtering.into(), hairpins: nat.hairpin }
+    }
+}
+
+impl From<Outward> for oracle::Passes {
+    fn from(outward: Outward) -> Self {
+        match outward {
+            Outward::All => Self::All,
+            Outward::NoUdp => Self::NoUdp,
+            Outward::TcpOnly443 => Self::Tcp443,
+        }
     }
 }
 

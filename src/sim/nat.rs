@@ -2,14 +2,14 @@
 //! they become or why the packet is dropped out.
 //!
 //! *Mapping.* What goes out from an inside endpoint gets an external port, which is the inside endpoint's alone (no
-//! overloading, REQ-1 and REQ-3 b) and the same again for all, for one address, or for one address and port
+//! overloading, REQ-3) and the same again for all, for one address, or for one address and port
 //! ([`NatConfig::mapping`]). UDP and TCP have ports of their own (RFC 7857, section 5). There is one external
 //! address, so pooling is always paired (REQ-2); parity (REQ-4) is not kept.
 //!
-//! *Filtering.* Each mapping remembers to whom something was sent *through it* (section 5: the rule is "for the
-//! mapping"); others are let in as [`NatConfig::filtering`] says. So where two mappings of one endpoint lead to two
-//! peers, neither peer is let in through the other's. A contact lasts as long as a mapping would. TCP is filtered by
-//! address and port always: nothing comes in that no SYN went out for.
+//! *Filtering* (section 5). Each mapping remembers to whom something was sent *through it*, and lets them in, or more
+//! as [`NatConfig::filtering`] says. So where two mappings of one endpoint lead to two peers, neither peer is let in
+//! through the other's. A contact lasts as long as a mapping would. TCP is filtered by address and port always:
+//! nothing comes in that no SYN went out for.
 //!
 //! *Hairpinning* (REQ-9): what is sent from inside to the external address is translated outward and then inward, so
 //! that it comes from an external address and port (REQ-9 a) and meets the filter as everybody's packets do.

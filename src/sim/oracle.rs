@@ -3,6 +3,20 @@
 //! The oracle imports nothing of the simulator: it has words of its own for what stands before a host ([`Gateway`]),
 //! and no packet, port number, clock or table. What the simulator does in packets must come out as is said here.
 //!
+//! ```
+//! use switchboard::sim::{Gateway, NatKind};
+//! use switchboard::sim::oracle::{Host, Turn, Verdict};
+//!
+//! let host = |kind: &str| {
+//!     let gateways = kind.parse::<NatKind>().unwrap().gateways();
+//!     Host { v4: Some(gateways.into_iter().map(Gateway::v4).collect()), stun: true, ..Host::default() }
+//! };
+//! assert_eq!(Verdict::of(&host("eim-adf"), &host("apdm-apdf"), 0), Verdict::Direct);
+//! assert_eq!(Verdict::of(&host("eim-apdf"), &host("apdm-apdf"), 0), Verdict::Impossible);
+//! let with_turn = |kind| Host { turn: Turn::ALL, ..host(kind) };
+//! assert_eq!(Verdict::of(&with_turn("eim-apdf"), &with_turn("apdm-apdf"), 0), Verdict::Relayed);
+//! ```
+//!
 //! # The rules
 //!
 //! *Direct* is a pair of addresses, *p* of one host and *q* of the other, between which packets go both ways: it is
@@ -15,7 +29,9 @@
 //!    it is and towards whom, which is all of a port number that matters.
 //! 2. *What is known at first.* With STUN each side tells the other the address that it has towards the server. A
 //!    host before which nothing translates has one address, and knows it without.
-//! 3. *What is sent.* Each side sends to every address of the other that it knows, and did send to the server.
+//! 3. *What is sent.* Each side sends to every address of the other that it knows, and did send to the server. It
+//!    also sends to what leads nowhere, such as addresses inside of the other's NAT: so it has always sent something,
+//!    and a filter that depends on nothing is open.
 //! 4. *What comes in* (RFC 4787, section 5). A packet for an address passes a gateway if the gateway's filter finds
 //!    its sender among those whom the host has sent to *through the mapping that the address belongs to*. A NAT
 //!    deeper inside, which maps by less, may lead several outer addresses to one mapping of its own, and that has
@@ -54,12 +70,18 @@
 //! # Relays
 //!
 //! *Relayed* is a path through a TURN server (RFC 8656), which everybody reaches whose firewalls let through UDP or
-//! TCP to port 3478, or TLS to port 443, as far as the server offers it. Two hosts that reach it always have a path. If only
-//! one does, the other sends UDP to the relayed address and is let in if its external address is known, since
-//! permissions are for addresses (section 9). An allocation by UDP tells a host its address as STUN would (section
-//! 7.2). The server speaks IPv4 and IPv6 and relays between them.
+//! TCP to port 3478, or TLS to port 443, as far as the server offers it. Two hosts that reach it always have a path.
+//! If only one does, the other sends UDP to the relayed address and is let in if it has told its external address,
+//! since permissions are for addresses (section 9); an address learnt by rule 5 does not help, since ICE pairs it with
+//! the address that it was learnt at only (RFC 8445, section 7.3.1.4). An allocation by UDP tells a host its address
+//! as STUN would (section 7.2). The server speaks IPv4 and IPv6 and relays between them.
 
 mod reach;
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::fmt;
 
@@ -179,7 +201,7 @@ impl fmt::Display for Verdict {
 
 /// Whether the first can allocate a relayed address to which the second gets through.
 fn is_relayed(a: &Host, b: &Host) -> bool {
-    a.reaches_turn() && (b.reaches_turn() || b.chains().any(|chain| sends_udp(chain) && b.is_known(chain)))
+    a.reaches_turn() && (b.reaches_turn() || b.chains().any(|chain| sends_udp(chain) && b.tells(chain)))
 }
 
 impl Host {
@@ -192,8 +214,8 @@ impl Host {
         self.stun || self.turn.udp
     }
 
-    /// Whether the others know by which address its packets come.
-    fn is_known(&self, chain: &[Gateway]) -> bool {
+    /// Whether it can tell the other by which address its packets come.
+    fn tells(&self, chain: &[Gateway]) -> bool {
         self.asks() || chain.iter().all(|gateway| gateway.nat.is_none())
     }
 

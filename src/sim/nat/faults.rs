@@ -86,3 +86,76 @@ pub(super) fn wish(config: &NatConfig, inside: u16, last: u16, rng: &mut Rng) ->
         _ => rules::wish(config, inside, last, rng),
     }
 }
+
+mod tests {
+    use super::Fault;
+    use crate::sim::nat::checks;
+    use crate::sim::oracle::tests::disagreements;
+
+    #[test]
+    fn a_filter_that_ignores_the_port_turns_the_matrix_red() {
+        assert_ne!(disagreements(Some(Fault::FilterIgnoresPort)).len(), 0);
+        checks::filters(Some(Fault::FilterIgnoresPort)).unwrap_err();
+    }
+
+    #[test]
+    fn a_filter_that_minds_the_port_turns_the_matrix_red() {
+        assert_ne!(disagreements(Some(Fault::FilterMindsPort)).len(), 0);
+        checks::filters(Some(Fault::FilterMindsPort)).unwrap_err();
+    }
+
+    #[test]
+    fn a_filter_that_lets_all_in_turns_the_matrix_red() {
+        assert_ne!(disagreements(Some(Fault::FilterLetsAllIn)).len(), 0);
+        checks::filters(Some(Fault::FilterLetsAllIn)).unwrap_err();
+    }
+
+    #[test]
+    fn a_mapping_that_ignores_the_port_turns_the_matrix_red() {
+        assert_ne!(disagreements(Some(Fault::MappingIgnoresPort)).len(), 0);
+        checks::mappings(Some(Fault::MappingIgnoresPort)).unwrap_err();
+    }
+
+    #[test]
+    fn a_mapping_that_ignores_the_address_turns_the_matrix_red() {
+        assert_ne!(disagreements(Some(Fault::MappingIgnoresAddress)).len(), 0);
+        checks::mappings(Some(Fault::MappingIgnoresAddress)).unwrap_err();
+    }
+
+    #[test]
+    fn a_mapping_that_insiders_share_turns_the_test_of_port_choice_red() {
+        checks::owners(Some(Fault::MappingIsShared)).unwrap_err();
+        checks::ports_are_preserved(Some(Fault::MappingIsShared)).unwrap_err();
+    }
+
+    #[test]
+    fn a_port_that_is_not_preserved_turns_the_test_of_port_choice_red() {
+        checks::ports_are_preserved(Some(Fault::PortIsNotPreserved)).unwrap_err();
+    }
+
+    #[test]
+    fn a_mapping_that_never_expires_turns_the_test_of_expiry_red() {
+        checks::expiry(Some(Fault::NeverExpires)).unwrap_err();
+    }
+
+    #[test]
+    fn a_mapping_that_expires_at_once_turns_the_matrix_and_the_test_of_expiry_red() {
+        assert_ne!(disagreements(Some(Fault::ExpiresAtOnce)).len(), 0);
+        checks::expiry(Some(Fault::ExpiresAtOnce)).unwrap_err();
+    }
+
+    #[test]
+    fn a_refresh_from_outside_turns_the_test_of_expiry_red() {
+        checks::refresh(Some(Fault::InboundRefreshes)).unwrap_err();
+    }
+
+    #[test]
+    fn a_refresh_that_fails_from_inside_turns_the_test_of_expiry_red() {
+        checks::refresh(Some(Fault::OutboundDoesNotRefresh)).unwrap_err();
+    }
+
+    #[test]
+    fn hairpinning_that_nobody_asked_for_turns_the_test_of_hairpinning_red() {
+        checks::hairpins(Some(Fault::HairpinsUnasked)).unwrap_err();
+    }
+}

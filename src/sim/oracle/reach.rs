@@ -115,17 +115,13 @@ impl Side {
         (self.asks || !self.is_translated).then(|| self.towards(&Address::Server))
     }
 
-    /// Rule 3.
-    fn has_sent_to(&self) -> impl Iterator<Item = &Address> {
-        self.knows.iter().chain(self.asks.then_some(&Address::Server))
-    }
-
-    /// Rule 4, for a packet to an address of this side.
+    /// Rules 3 and 4, for a packet to an address of this side.
     fn lets_in(&self, from: &Address, to: &Address) -> bool {
         let Address::Of(_, towards) = to else { return false };
-        self.filters.iter().all(|Filter { mapping, filtering }| {
+        let mut asked = self.filters.iter().filter(|filter| filter.filtering != Depends::Nothing);
+        asked.all(|Filter { mapping, filtering }| {
             let counts = |sent: &Address| towards.covers(*mapping, sent) && sent.by(*filtering) == from.by(*filtering);
-            self.has_sent_to().any(counts)
+            self.knows.iter().any(counts)
         })
     }
 
