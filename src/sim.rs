@@ -23,6 +23,9 @@
 //! *Machines of several kinds* live in one world as `Box<dyn Machine<Command = C, Event = E>>`, which is a machine
 //! itself; a world of one kind needs no box and lets [`World::act`] call its own methods.
 //!
+//! *Evidence* of a run is a [`Timeline`], which can be written as JSON Lines, as a capture that Wireshark opens, and as
+//! a picture; a [`Matrix`] is the picture of a table of verdicts.
+//!
 //! # A machine of one's own
 //!
 //! Whoever has a sans-IO program of their own wraps it in the three verbs and asks whether it bears the world. Here is
@@ -102,6 +105,7 @@
 
 mod clock;
 mod datagrams;
+mod evidence;
 mod failure;
 mod filter;
 mod firewall;
@@ -128,6 +132,7 @@ mod woken;
 mod world;
 
 pub use clock::Clock;
+pub use evidence::{Cell, Class, Matrix, Picture};
 pub use failure::{Failure, Stuck, Waiting};
 pub use filter::{Dependence, Refresh};
 pub use firewall::{FirewallConfig, Inward, Outward};

@@ -4,10 +4,10 @@ use serde_json::json;
 use switchboard::connect::rehearsal::{Flaw, Outcome, Rehearsal};
 use switchboard::machine::time::Instant;
 use switchboard::sim::timeline::{Record, What};
-use switchboard::sim::{Recording, Timeline};
+use switchboard::sim::{Picture, Recording, Timeline};
 
 use super::run::hash;
-use super::{load, reason};
+use super::{load, reason, write};
 use crate::args::ReplayArgs;
 use crate::outcome::{Code, Failure};
 use crate::report;
@@ -21,10 +21,31 @@ pub(super) fn run(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
         None => rehearsal.run(&mut |_| {}),
     };
     let timeline = rehearsal.timeline();
+    evidence(args, &timeline)?;
     if !json {
         story(&timeline)?;
     }
     conclude(&played, &timeline, json)
+}
+
+/// The files that were asked for.
+fn evidence(args: &ReplayArgs, timeline: &Timeline) -> Result<(), Failure> {
+    let title = args.file.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut bytes = Vec::new();
+    // A vector takes everything.
+    if let Some(out) = &args.svg {
+        _ = timeline.write_svg(&mut bytes, &Picture { title, ..Picture::default() });
+        write(out, &std::mem::take(&mut bytes))?;
+    }
+    if let Some(out) = &args.pcap {
+        _ = timeline.write_pcapng(&mut bytes);
+        write(out, &std::mem::take(&mut bytes))?;
+    }
+    if let Some(out) = &args.timeline {
+        _ = timeline.write_json(&mut bytes);
+        write(out, &bytes)?;
+    }
+    Ok(())
 }
 
 /// What machines said and what was done to them, in order.
