@@ -171,3 +171,31 @@ impl Class {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use roxmltree::Document;
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_tile_for_each_cell_whatever_its_text_and_leaves_out_what_has_no_name() {
+        let cell = |text: &str| Cell { class: Class::Wrong, text: text.into(), more: "a < b".into() };
+        let matrix = Matrix {
+            title: "<&>".into(),
+            rows: vec!["\"row\"".into()],
+            columns: vec!["a".into(), "a name that is wider than its column".into()],
+            cells: vec![vec![cell("<no>"), cell("yes"), cell("beyond")], vec![cell("below")]],
+            ..Matrix::default()
+        };
+        let mut svg = Vec::new();
+        matrix.write_svg(&mut svg).unwrap();
+        let svg = String::from_utf8(svg).unwrap();
+        let document = Document::parse(&svg).unwrap();
+        let texts: Vec<_> = document.descendants().filter(|node| node.has_tag_name("text")).collect();
+        let texts: Vec<_> = texts.iter().filter_map(roxmltree::Node::text).collect();
+        assert_eq!(texts, ["<&>", "\"row\"", "a", "a name that is wider than its column", "<no>", "yes"]);
+        assert_eq!(svg.matches("<title>a &lt; b</title>").count(), 2);
+        Matrix::default().write_svg(&mut Vec::new()).unwrap();
+    }
+}
