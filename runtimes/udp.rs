@@ -24,6 +24,8 @@ const SLOT: usize = 64 * 1024;
 const LARGEST: usize = 65_507;
 /// Asked of the system for what waits to be received, in bytes: some 30 ms at 1 Gbit/s. It may grant less.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// At least so much may wait to be sent, in bytes: the largest datagram, where a system's default has no room for it.
+const SEND_BUFFER: usize = 2 * SLOT;
 
 /// A bound socket's other half: what quinn-udp knows of it, and what is under way.
 pub(crate) struct Udp {
@@ -162,6 +164,9 @@ fn may_lack_offload(error: &io::Error) -> bool {
 
 /// Some systems refuse what is too much, others grant what they can.
 fn widen(socket: &Socket) {
+    if socket.send_buffer_size().is_ok_and(|granted| granted < SEND_BUFFER) {
+        _ = socket.set_send_buffer_size(SEND_BUFFER);
+    }
     let mut size = RECEIVE_BUFFER;
     while socket.recv_buffer_size().is_ok_and(|granted| granted < size) && socket.set_recv_buffer_size(size).is_err() {
         size /= 2;
