@@ -322,20 +322,26 @@ impl<'h, H: Harness> Bench<'h, H> {
         }
     }
 
-    pub(super) fn try_send_batch(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
-        self.harness.sockets().try_send_datagrams(port, transmit, bytes)
+    pub(super) fn send_batch(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> Result<(), String> {
+        let sent = self.offer_batch(port, transmit, bytes)?;
+        sent.map_err(|error| format!("{port}: expected to send {transmit:?}, got {error:?}"))
     }
 
-    pub(super) fn send_batch(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> Result<(), String> {
+    /// Sends a batch, or is told why it never will.
+    pub(super) fn offer_batch(
+        &mut self,
+        port: PortId,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Result<io::Result<()>, String> {
         self.until(port, "to be writable", |bench| {
             if !bench.level(port).writable {
                 return Ok(None);
             }
-            match bench.try_send_batch(port, transmit, bytes) {
-                Ok(()) => return Ok(Some(())),
+            match bench.harness.sockets().try_send_datagrams(port, transmit, bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => bench.level(port).writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(format!("{port}: expected to send {transmit:?}, got {error:?}")),
+                result => return Ok(Some(result)),
             }
             Ok(None)
         })
