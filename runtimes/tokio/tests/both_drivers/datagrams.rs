@@ -40,11 +40,9 @@ bursts! {
 
 fn burst<Echo: End<Peer>, Caller: End<Peer>>() {
     let (tell, address) = channel();
-    let (stop, stopped) = channel();
     let echo = std::thread::spawn(move || {
         let mut echo = Echo::start(Peer::default());
         open(&mut echo, &tell);
-        echo.act(|peer, _| peer.stop = Some(stop));
         assert_eq!(echo.next(PATIENCE), Told::Closed);
     });
     let echo_address = address.recv_timeout(PATIENCE).expect("an echo");
@@ -55,7 +53,7 @@ fn burst<Echo: End<Peer>, Caller: End<Peer>>() {
     assert_eq!(caller.next(PATIENCE), Told::AllCame);
     assert!(caller.act(|peer, _| peer.largest_batch) > 1, "nothing was sent in batches");
     caller.act(|peer, _| peer.say_goodbye());
-    stopped.recv_timeout(PATIENCE).expect("the echo hears the goodbye");
+    assert_eq!(caller.next(PATIENCE), Told::Closed);
     echo.join().expect("the echo closes its port");
 }
 
@@ -77,7 +75,6 @@ struct Peer {
     is_ready: bool,
     call: Option<Call>,
     largest_batch: usize,
-    stop: Option<Sender<()>>,
 }
 
 struct Call {
@@ -109,6 +106,12 @@ impl Peer {
     fn say_goodbye(&mut self) {
         let echo = self.call.take().expect("a call").echo;
         self.owe(Transmit::to(echo, 1), b"q".to_vec());
+        self.finish();
+    }
+
+    /// What is owed leaves first.
+    fn finish(&mut self) {
+        self.requests.extend(self.port.map(|port| (port, PortRequest::Finish)));
     }
 
     /// Owes what the window has room for.
@@ -142,9 +145,7 @@ impl Peer {
                     self.events.push_back(Told::AllCame);
                 }
             }
-            None if datagram.data.len() == 1 => {
-                self.requests.extend(self.port.map(|port| (port, PortRequest::Finish)));
-            }
+            None if datagram.data.len() == 1 => self.finish(),
             None => {
                 let Datagram { source, destination, ecn, .. } = *datagram;
                 let segment = datagram.data.len();
@@ -156,10 +157,7 @@ impl Peer {
     fn on_change(&mut self, change: PortChange) {
         match change {
             PortChange::Opened { local: Some(local), peer: None } => self.events.push_back(Told::Opened(local)),
-            PortChange::Closed => {
-                self.stop.iter().for_each(|stop| stop.send(()).expect("the test waits"));
-                self.events.push_back(Told::Closed);
-            }
+            PortChange::Closed => self.events.push_back(Told::Closed),
             other => panic!("{other:?}"),
         }
     }
