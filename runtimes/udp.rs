@@ -202,7 +202,11 @@ mod tests {
         let mut calls = [Ok(2), Err(io::ErrorKind::PermissionDenied.into())].into_iter();
         progress.send(&[1; 4], |_| calls.next().unwrap()).unwrap_err();
         let mut left = Vec::new();
-        progress.send(&[2; 3], |rest| Ok(left.extend_from_slice(rest)).map(|()| rest.len())).unwrap();
+        let all = |rest: &[u8]| {
+            left.extend_from_slice(rest);
+            Ok(rest.len())
+        };
+        progress.send(&[2; 3], all).unwrap();
         assert_eq!(left, [2; 3]);
     }
 
