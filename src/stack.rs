@@ -6,5 +6,3 @@ pub mod probe;
 pub mod stream;
 #[cfg(feature = "stun")]
 pub mod stun_server;
-#[cfg(feature = "stun")]
-pub mod stun_server;

@@ -1,7 +1,7 @@
 //! A STUN server on the ports of its host (RFC 8489), with two addresses for NAT discovery (RFC 5780).
 //!
 //! It binds each of its [`Endpoints`], answers what comes there, and keeps nothing between requests. Answers wait in
-//! one bounded queue for each socket; what does not fit is dropped and counted, as a network would.
+//! one bounded queue for each socket; what does not fit is dropped and counted, as a network would drop it.
 //!
 //! Where only one endpoint is wanted its address may be unspecified: an answer then leaves from the address that the
 //! request came to.
@@ -13,12 +13,12 @@ use crate::link::stun::{Endpoints, Reply, Server, ServerCounters};
 use crate::machine::buf::Buf;
 use crate::machine::datagram::{Datagram, Transmit};
 use crate::machine::ids::PortId;
+use crate::machine::outbox::Outbox;
 use crate::machine::port::{PortChange, PortError, PortRequest, PortSpec};
-use crate::machine::queue::{Bounded, ReadyList};
 use crate::machine::{Cx, Fill, Input, Machine, Output};
 
-/// Answers that wait on one socket: more than a burst, less than a second's worth of a flood.
-const WAITING: usize = 256;
+/// Answers that wait on one socket, in bytes: some hundreds, more than a burst and less than a second of a flood.
+const WAITING: usize = 64 * 1024;
 
 /// What a [`StunServer`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct StunServer {
     overflowed: u64,
     requests: VecDeque<(PortId, PortRequest)>,
     events: VecDeque<StunServerEvent>,
-    ready: ReadyList<PortId>,
+    outbox: Outbox,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,6 @@ struct Socket {
     endpoint: SocketAddr,
     port: PortId,
     is_open: bool,
-    answers: Bounded<(Transmit, Vec<u8>)>,
 }
 
 impl StunServer {
@@ -64,7 +63,7 @@ impl StunServer {
             overflowed: 0,
             requests: VecDeque::new(),
             events: VecDeque::new(),
-            ready: ReadyList::new(),
+            outbox: Outbox::new(WAITING),
         }
     }
 
@@ -83,7 +82,7 @@ impl StunServer {
         for endpoint in self.server.endpoints().all() {
             let port = cx.ids.port();
             self.requests.push_back((port, PortRequest::Open(PortSpec::Bind(endpoint))));
-            self.sockets.push(Socket { endpoint, port, is_open: false, answers: Bounded::new(WAITING) });
+            self.sockets.push(Socket { endpoint, port, is_open: false });
         }
     }
 
@@ -98,7 +97,7 @@ impl StunServer {
             }
             PortChange::Failed(error) => {
                 let Socket { endpoint, .. } = self.sockets.remove(at);
-                self.ready.remove(port);
+                self.outbox.forget(port);
                 self.events.push_back(StunServerEvent::Failed { endpoint, error });
             }
             _ => {}
@@ -118,16 +117,13 @@ impl StunServer {
     fn enqueue(&mut self, asked: PortId, reply: Reply) {
         let Reply { from, to, bytes } = reply;
         let leaves = self.sockets.iter().find(|socket| socket.endpoint == from).map_or(asked, |socket| socket.port);
-        let Some(socket) = self.sockets.iter_mut().find(|socket| socket.port == leaves && socket.is_open) else {
+        let Some(socket) = self.sockets.iter().find(|socket| socket.port == leaves && socket.is_open) else {
             self.overflowed += 1;
             return;
         };
         let source = Some(from.ip()).filter(|ip| socket.endpoint.ip().is_unspecified() && !ip.is_unspecified());
         let transmit = Transmit { source, ..Transmit::to(to, bytes.len()) };
-        match socket.answers.push((transmit, bytes)) {
-            Ok(()) => self.ready.push(leaves),
-            Err(_) => self.overflowed += 1,
-        }
+        self.overflowed += u64::from(!self.outbox.push(leaves, transmit, bytes));
     }
 }
 
@@ -153,13 +149,10 @@ impl Machine for StunServer {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        self.ready.pop().map_or(Output::Wait(None), Output::Ready)
+        self.outbox.pop_ready().map_or(Output::Wait(None), Output::Ready)
     }
 
     fn fill(&mut self, _: &mut Cx<'_>, port: PortId, buf: &mut Buf) -> Fill {
-        let socket = self.sockets.iter_mut().find(|socket| socket.port == port);
-        let Some((transmit, bytes)) = socket.and_then(|socket| socket.answers.pop()) else { return Fill::Done };
-        buf.extend(&bytes);
-        Fill::Datagrams(transmit)
+        self.outbox.fill(port, buf)
     }
 }
