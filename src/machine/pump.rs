@@ -58,7 +58,8 @@ pub trait Sockets {
     fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Sends a batch of datagrams, whole: `bytes` is cut into pieces of `transmit.segment` bytes. On any error but
-    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on.
+    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on;
+    /// after one of these two the same batch comes again before any other, and what of it has left must not leave twice.
     fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
         _ = (port, transmit, bytes);
         Err(io::ErrorKind::Unsupported.into())

@@ -143,6 +143,13 @@ impl<M: Machine> World<M> {
         self.network.topology.addresses(host.0)[1]
     }
 
+    /// Gives a host further addresses in its network: one of each family. They last until it reboots or moves.
+    pub fn add_addresses(&mut self, host: HostId) -> [IpAddr; 2] {
+        let addresses = self.network.topology.join_again(host.0);
+        self.state_mut(host).pump.sockets().add_addresses(addresses);
+        addresses
+    }
+
     /// Virtual time.
     pub const fn now(&self) -> Instant {
         self.now
