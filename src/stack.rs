@@ -1,4 +1,8 @@
 //! Links composed once, for the transports.
 
 pub mod dial;
+#[cfg(feature = "stun")]
+pub mod probe;
 pub mod stream;
+#[cfg(feature = "stun")]
+pub mod stun_server;
