@@ -529,8 +529,9 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
 
     fn send_datagrams(&mut self, port: PortId, transmit: Transmit, out: &Buf) {
         let result = self.sockets.try_send_datagrams(port, &transmit, out.as_slice());
-        let blocked = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        if blocked && let Some(state) = self.ports.get_mut(port) {
+        let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+        let comes_again = result.as_ref().is_err_and(|error| again.contains(&error.kind()));
+        if comes_again && let Some(state) = self.ports.get_mut(port) {
             (state.unsent, state.transmit) = (out.as_slice().to_vec(), Some(transmit));
         }
         self.on_datagrams(port, result);

@@ -1,5 +1,6 @@
 //! `sim`: scenarios, played, looked at and made smaller.
 
+mod matrix;
 mod replay;
 mod run;
 mod shrink;
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &SimArgs) -> Result<(), Failure> {
         SimCommand::Run(run) => run::run(run, args.json),
         SimCommand::Replay(replay) => replay::run(replay, args.json),
         SimCommand::Shrink(shrink) => shrink::run(shrink, args.json),
-        SimCommand::Matrix(_) => todo!(),
+        SimCommand::Matrix(matrix) => matrix::run(matrix, args.json),
     }
 }
 
