@@ -2,3 +2,5 @@
 
 pub mod dial;
 pub mod stream;
+#[cfg(feature = "turn")]
+pub mod turn_server;
