@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use turn_server_proto::api::{SocketAllocateError, Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Engine;
+use turn_server_proto::types::message::ALLOCATE;
 use turn_server_proto::types::prelude::DelayedTransmitBuild;
 use turn_server_proto::types::stun::message::TransactionId;
 use turn_server_proto::types::{AddressFamily, Instant as EngineInstant, TransportType};
 
 use super::config::{TurnServerConfig, User};
 use super::peers::Peers;
-use super::request::{Request, Signer};
+use super::request::{self, Request, Signer};
 use crate::machine::ids::PortId;
 use crate::machine::time::Instant;
 
@@ -78,9 +79,12 @@ pub(super) enum Step {
 /// A datagram that the engine sends: from which of our addresses, to whom, what.
 pub(super) type Outgoing = (SocketAddr, SocketAddr, Vec<u8>);
 
-pub(super) fn engine(config: &TurnServerConfig, listen: SocketAddr) -> Engine {
+/// An engine that has a nonce for its client: else it would answer to a nonce of before by 400 instead of 438, and the
+/// client would never recover.
+pub(super) fn engine(config: &TurnServerConfig, now: Instant, listen: SocketAddr, client: SocketAddr) -> Engine {
     let mut engine = Engine::new(TransportType::Udp, listen, config.realm.clone());
     engine.set_nonce_expiry_duration(config.nonce_time.max(SHORTEST_NONCE));
+    receive(&mut engine, now, client, listen, &request::bare(ALLOCATE, TransactionId::from(0)));
     engine
 }
 
@@ -98,11 +102,11 @@ pub(super) fn receive(
 }
 
 impl Client {
-    pub(super) fn new(config: &TurnServerConfig, listen: SocketAddr, address: SocketAddr) -> Self {
+    pub(super) fn new(config: &TurnServerConfig, now: Instant, listen: SocketAddr, address: SocketAddr) -> Self {
         Self {
             address,
             listen,
-            engine: engine(config, listen),
+            engine: engine(config, now, listen, address),
             introduced: BTreeSet::new(),
             nonce_time: config.nonce_time.max(SHORTEST_NONCE),
             nonces_until: Instant::ZERO,

@@ -107,8 +107,7 @@ impl<'a> Request<'a> {
 
     /// The same request without any attribute: as of somebody who has no credentials yet.
     pub(super) fn without_credentials(&self) -> Vec<u8> {
-        let kind = MessageType::from_class_method(MessageClass::Request, self.method());
-        Message::builder(kind, self.transaction(), MessageWriteVec::new()).finish()
+        bare(self.method(), self.transaction())
     }
 
     /// Where it came from, as its answer (RFC 8489, section 6.3.1.1).
@@ -123,6 +122,12 @@ impl<'a> Request<'a> {
         let named = self.0.attribute::<PasswordAlgorithm>();
         named.map_or(IntegrityAlgorithm::Sha1, |named| named.algorithm().as_integrity())
     }
+}
+
+/// A request without any attribute.
+pub(super) fn bare(method: Method, transaction: TransactionId) -> Vec<u8> {
+    let kind = MessageType::from_class_method(MessageClass::Request, method);
+    Message::builder(kind, transaction, MessageWriteVec::new()).finish()
 }
 
 /// A signed error; none if it can't be written.
