@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 enum Node {
     Stun(StunServer),
     Rendezvous(Rendezvous),
-    Probe(Probe),
+    Probe(Box<Probe>),
 }
 
 impl Machine for Node {
@@ -77,7 +77,7 @@ pub(super) fn punch(seed: u64, kinds: [NatKind; 2]) -> Result<Punched, String> {
         let path = PathConfig { bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), stun: Some(stun) };
         let meeting = MeetingConfig { rendezvous: meeting, word: "matrix".to_owned(), patience: LIMIT };
         let config = ProbeConfig { meeting: Some(meeting), ..ProbeConfig::new(vec![path]) };
-        world.host_in(net, name, Node::Probe(Probe::new(config)))
+        world.host_in(net, name, Node::Probe(Box::new(Probe::new(config))))
     });
     let mut verdicts = [None; 2];
     let result = world.run_until(
