@@ -6,3 +6,5 @@ pub mod probe;
 pub mod stream;
 #[cfg(feature = "stun")]
 pub mod stun_server;
+#[cfg(feature = "turn")]
+pub mod turn_server;
