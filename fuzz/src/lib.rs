@@ -22,6 +22,7 @@ mod script;
 mod session;
 mod stream;
 mod strings;
+mod stun;
 mod tls;
 mod transport;
 mod wire;
@@ -36,6 +37,7 @@ pub use rooms::{room_host, room_message, signal};
 pub use session::{session_packet, session_peer};
 pub use stream::stream;
 pub use strings::connection_string;
+pub use stun::{stun_message, stun_server};
 pub use tls::{tls_client, tls_records, tls_server};
 pub use transport::transport;
 pub use wire::{length, websocket_close, websocket_header};
@@ -60,6 +62,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_peer", session_peer),
     ("signal", signal),
     ("stream", stream),
+    ("stun_message", stun_message),
+    ("stun_server", stun_server),
     ("tls_client", tls_client),
     ("tls_records", tls_records),
     ("tls_server", tls_server),

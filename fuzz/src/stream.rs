@@ -204,6 +204,7 @@ impl Pair {
                 assert!(!vain || !*vainly, "it wants to be filled in vain");
                 *vainly = vain;
             }
+            Ok(Fill::Datagrams(_)) => panic!("a stream has no datagrams"),
             Err(error) => self.ends[side].note(error),
         }
         self.carry(side, buf.as_slice());

@@ -1,0 +1,5 @@
+//! Feeds `switchboard_fuzz::stun_message`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| switchboard_fuzz::stun_message(data));
