@@ -38,6 +38,7 @@ pub mod ids;
 pub mod kept;
 pub mod lane;
 pub mod limits;
+pub mod outbox;
 pub mod payload;
 pub mod pipe;
 pub mod port;

@@ -23,6 +23,74 @@
 //! *Machines of several kinds* live in one world as `Box<dyn Machine<Command = C, Event = E>>`, which is a machine
 //! itself; a world of one kind needs no box and lets [`World::act`] call its own methods.
 //!
+//! *Evidence* of a run is a [`Timeline`], which can be written as JSON Lines, as a capture that Wireshark opens, and as
+//! a picture; a [`Matrix`] is the picture of a table of verdicts.
+//!
+//! # A machine of one's own
+//!
+//! Whoever has a sans-IO program of their own wraps it in the three verbs and asks whether it bears the world. Here is
+//! one that asks every 200 ms until it is answered; whoever was given nobody to ask answers.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use std::time::Duration;
+//! use switchboard::machine::port::{PortChange, PortRequest, PortSpec};
+//! use switchboard::machine::{Cx, Deadline, Fill, Input, Machine, Output};
+//! use switchboard::machine::{buf::Buf, datagram::Transmit, ids::PortId, time::Instant};
+//! use switchboard::sim::{Conditions, Link, Loss, NatKind, World};
+//!
+//! #[derive(Default)]
+//! struct Asker { ask: Option<(SocketAddr, Instant)>, port: Option<PortId>, out: Vec<SocketAddr>, ready: bool, heard: u32 }
+//!
+//! impl Machine for Asker {
+//!     type Command = ();
+//!     type Event = ();
+//!
+//!     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
+//!         match (input, &mut self.ask) {
+//!             (Input::Datagram(_, datagram), None) => self.out.push(datagram.source),
+//!             (Input::Datagram(..), answered) => (*answered, self.heard) = (None, self.heard + 1),
+//!             (Input::Port(_, PortChange::Opened { .. }), Some((_, next))) => *next = cx.now + Duration::from_millis(1),
+//!             (Input::Timeout, Some((to, next))) if *next <= cx.now => {
+//!                 self.out.push(*to);
+//!                 *next = cx.now + Duration::from_millis(200);
+//!             }
+//!             _ => return,
+//!         }
+//!         self.ready = !self.out.is_empty();
+//!     }
+//!
+//!     fn poll(&mut self, cx: &mut Cx<'_>) -> Output<()> {
+//!         match self.port {
+//!             None => Output::Port(*self.port.insert(cx.ids.port()), PortRequest::Open(PortSpec::Bind(([0; 4], 9000).into()))),
+//!             Some(port) if std::mem::take(&mut self.ready) => Output::Ready(port),
+//!             _ => Output::Wait(self.ask.filter(|(_, next)| *next > cx.now).map(|(_, next)| Deadline::new(next, "ask"))),
+//!         }
+//!     }
+//!
+//!     fn fill(&mut self, _: &mut Cx<'_>, _: PortId, buf: &mut Buf) -> Fill {
+//!         let Some(to) = self.out.pop() else { return Fill::Done };
+//!         buf.extend(b"hello");
+//!         Fill::Datagrams(Transmit::to(to, 5))
+//!     }
+//! }
+//!
+//! // From here on it is the test: behind a NAT, and half of all packets are lost.
+//! for seed in 0..100 {
+//!     let mut world = World::new(seed);
+//!     let server = world.host("server", Asker::default());
+//!     let home = world.behind("home", NatKind::ALL[3]);
+//!     let ask = Some((SocketAddr::new(world.address(server), 9000), Instant::ZERO));
+//!     let client = world.host_in(home, "client", Asker { ask, ..Asker::default() });
+//!     world.link(client, Link::symmetric(Conditions { loss: Loss::Independent(0.5), ..Conditions::default() }));
+//!     world.run_until(|world| world.machine(client).heard == 1, Duration::from_secs(20))?;
+//! }
+//! # Ok::<(), switchboard::sim::Failure>(())
+//! ```
+//!
+//! What breaks a law of the contract, hangs or does not come to its end in time is an error that names the seed. With
+//! [`World::record`] the run can be shown; with a [`Scenario`] it can be written down and made smaller.
+//!
 //! # Determinism
 //!
 //! The same seed, the same calls and the same machines give the same [`World::transcript_hash`] in every process and
@@ -37,6 +105,7 @@
 
 mod clock;
 mod datagrams;
+mod evidence;
 mod failure;
 mod filter;
 mod firewall;
@@ -63,6 +132,7 @@ mod woken;
 mod world;
 
 pub use clock::Clock;
+pub use evidence::{Cell, Class, Matrix, Picture};
 pub use failure::{Failure, Stuck, Waiting};
 pub use filter::{Dependence, Refresh};
 pub use firewall::{FirewallConfig, Inward, Outward};

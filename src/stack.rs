@@ -1,6 +1,10 @@
 //! Links composed once, for the transports.
 
 pub mod dial;
+#[cfg(feature = "stun")]
+pub mod probe;
 pub mod stream;
+#[cfg(feature = "stun")]
+pub mod stun_server;
 #[cfg(feature = "turn")]
 pub mod turn_server;

@@ -31,8 +31,8 @@ use crate::hub::channel::ChannelId;
 use crate::hub::session::event::SendError;
 use crate::hub::{Event, SessionId};
 use crate::machine::time::Instant;
-use crate::sim::scenario::{Failed, Play};
-use crate::sim::{DropReason, HostId, Recording, Scenario, Timeline};
+use crate::sim::scenario::{Failed, HostSpec, LinkSpec, Play};
+use crate::sim::{Clock, DropReason, HostId, Profile, Recording, Scenario, Timeline};
 use crate::wire::identity::EndpointId;
 
 /// How often applications look at the clock.
@@ -114,6 +114,27 @@ pub enum Flaw {
     },
 }
 
+/// Two endpoints that meet through a relay, both on links of that profile, for 30 s; then they have 2 minutes.
+pub fn on_profile(profile: Profile, seed: u64) -> Scenario {
+    let host = |name: &str, role: &str, ports: &[u16]| HostSpec {
+        name: name.to_owned(),
+        role: role.to_owned(),
+        inside: None,
+        ports: ports.to_vec(),
+        clock: Clock::default(),
+    };
+    let link = |name: &str| (name.to_owned(), LinkSpec::Profile(profile));
+    Scenario {
+        seed,
+        gateways: Vec::new(),
+        hosts: vec![host("relay", "relay", &[7433]), host("ada", "endpoint", &[]), host("bob", "endpoint", &[])],
+        links: vec![link("ada"), link("bob")],
+        faults: Vec::new(),
+        heal: Duration::from_secs(30),
+        converge: Duration::from_secs(120),
+    }
+}
+
 impl Rehearsal {
     /// Endpoints in that scenario, not begun.
     pub fn new(scenario: &Scenario) -> Self {
@@ -155,6 +176,11 @@ impl Rehearsal {
         self.play.heal().map_err(|failed| self.flaw(failed))?;
         let converged_after = self.converge(progress)?;
         Ok(self.outcome(converged_after))
+    }
+
+    /// What was played so far, in numbers.
+    pub fn so_far(&self) -> Outcome {
+        self.outcome(Duration::ZERO)
     }
 
     /// Plays on until `at`, counted from the start, as long as the first phase lasts.

@@ -7,6 +7,7 @@
 //! reads a clock, so that virtual time will do.
 
 mod bench;
+mod datagrams;
 mod lifecycle;
 mod names;
 mod streams;
@@ -46,6 +47,16 @@ pub trait Harness {
 
     /// A name that resolves to [`Self::host`], and one that has no address.
     fn names(&self) -> (String, String);
+
+    /// An IPv6 address of this host; cases that need one are left out where there is none.
+    fn host_v6(&self) -> Option<IpAddr> {
+        None
+    }
+
+    /// Whether ECN marks reach this host from itself, and its program hears of them.
+    fn carries_ecn(&self) -> bool {
+        true
+    }
 
     /// How many connections are made at once: fewer only where the system allows so few descriptors.
     fn crowd(&self) -> usize {
@@ -94,6 +105,19 @@ pub fn cases<H: Harness>() -> Vec<Case<H>> {
         streams::an_abort_drops_what_the_peer_has_not_taken,
         streams::what_was_sent_before_a_close_arrives,
         streams::what_was_sent_before_a_close_with_unread_bytes_arrives,
+        datagrams::a_bound_port_tells_the_address_that_the_system_chose,
+        datagrams::a_bound_address_is_in_use,
+        datagrams::datagrams_keep_their_boundaries_whatever_their_size,
+        datagrams::a_batch_arrives_as_its_datagrams,
+        datagrams::a_batch_that_no_system_sends_at_once_arrives_whole,
+        datagrams::each_emptied_bound_port_is_followed_by_an_edge,
+        datagrams::a_datagram_tells_where_it_is_from_and_to,
+        datagrams::datagrams_cross_ipv6_as_well,
+        datagrams::marks_of_congestion_cross,
+        datagrams::ports_of_both_families_may_have_one_number,
+        datagrams::a_datagram_to_nobody_harms_nothing,
+        datagrams::a_batch_that_cannot_leave_is_dropped_alone,
+        datagrams::a_closed_bound_port_is_never_heard_of_again,
     ]
 }
 

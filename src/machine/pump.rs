@@ -58,7 +58,8 @@ pub trait Sockets {
     fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Sends a batch of datagrams, whole: `bytes` is cut into pieces of `transmit.segment` bytes. On any error but
-    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on.
+    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on;
+    /// after one of these two the same batch comes again before any other, and what of it has left must not leave twice.
     fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
         _ = (port, transmit, bytes);
         Err(io::ErrorKind::Unsupported.into())
@@ -528,8 +529,9 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
 
     fn send_datagrams(&mut self, port: PortId, transmit: Transmit, out: &Buf) {
         let result = self.sockets.try_send_datagrams(port, &transmit, out.as_slice());
-        let blocked = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        if blocked && let Some(state) = self.ports.get_mut(port) {
+        let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+        let comes_again = result.as_ref().is_err_and(|error| again.contains(&error.kind()));
+        if comes_again && let Some(state) = self.ports.get_mut(port) {
             (state.unsent, state.transmit) = (out.as_slice().to_vec(), Some(transmit));
         }
         self.on_datagrams(port, result);

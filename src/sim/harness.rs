@@ -104,6 +104,10 @@ impl conformance::Harness for Harness {
         self.network.topology.addresses(self.host)[0]
     }
 
+    fn host_v6(&self) -> Option<IpAddr> {
+        Some(self.network.topology.addresses(self.host)[1])
+    }
+
     fn silent(&mut self) -> SocketAddr {
         SocketAddr::from(([198, 19, 255, 254], 9))
     }

@@ -1,7 +1,8 @@
 //! What a link does to the packets that cross it, in one direction: time, loss, order, rate, size.
 //!
 //! A packet first waits for its turn where there is a rate, or is dropped where the queue is full; then it may be
-//! lost; then it takes its time. A burst of losses is counted in packets, so it lasts long where little is sent. Jitter keeps the order, as links do that have one queue; only what is chosen for
+//! lost; then it takes its time. A burst of losses is counted in packets; where there is a rate, silence counts as the full
+//! packets that it would have carried, so that a burst passes also while nobody sends. Jitter keeps the order, as links do that have one queue; only what is chosen for
 //! reordering is overtaken. Everything is drawn from one source of randomness per direction, and by additions and
 //! comparisons alone, so that debug and release builds and all machines agree.
 
@@ -113,6 +114,8 @@ pub(super) struct Pipe {
     conditions: Conditions,
     rng: Rng,
     is_bad: bool,
+    /// When the last packet entered.
+    used: Instant,
     free: Instant,
     last: Instant,
 }
@@ -127,7 +130,7 @@ pub(super) struct Passage {
 
 impl Pipe {
     pub(super) const fn new(conditions: Conditions, rng: Rng) -> Self {
-        Self { conditions, rng, is_bad: false, free: Instant::ZERO, last: Instant::ZERO }
+        Self { conditions, rng, is_bad: false, used: Instant::ZERO, free: Instant::ZERO, last: Instant::ZERO }
     }
 
     /// Other conditions from now on; what waits for its turn goes on waiting.
@@ -145,7 +148,9 @@ impl Pipe {
     pub(super) fn pass(&mut self, now: Instant, size: usize) -> Result<Passage, DropReason> {
         let size = self.fragmented(size)?;
         let left = self.take_turn(now, size)?;
-        self.survive()?;
+        let silence = now - self.used;
+        self.used = self.used.max(now);
+        self.survive(silence)?;
         let at = self.arrive(left);
         let again = self.chance(self.conditions.duplicate).then(|| self.arrive(left));
         Ok(Passage { at, again })
@@ -176,17 +181,25 @@ impl Pipe {
         Ok(self.free)
     }
 
-    fn survive(&mut self) -> Result<(), DropReason> {
+    fn survive(&mut self, silence: Duration) -> Result<(), DropReason> {
         match self.conditions.loss {
             Loss::Never => Ok(()),
             Loss::Independent(p) if self.rng.chance(p) => Err(DropReason::Loss),
             Loss::Independent(_) => Ok(()),
             Loss::GilbertElliott { enter, leave, good, bad } => {
-                self.is_bad = if self.is_bad { !self.rng.chance(leave) } else { self.rng.chance(enter) };
+                let steps = 1 + self.silent_packets(silence);
+                self.is_bad = self.rng.chance(bad_after(steps, self.is_bad, enter, leave));
                 let (p, reason) = if self.is_bad { (bad, DropReason::BurstLoss) } else { (good, DropReason::Loss) };
                 if self.chance(p) { Err(reason) } else { Ok(()) }
             }
         }
+    }
+
+    /// How many full packets the rate would have carried in that time.
+    fn silent_packets(&self, silence: Duration) -> u64 {
+        let Some(rate) = self.conditions.rate else { return 0 };
+        let bytes = silence.as_nanos() * u128::from(rate) / 1_000_000_000;
+        u64::try_from(bytes / self.conditions.mtu.max(68) as u128).unwrap_or(u64::MAX)
     }
 
     fn arrive(&mut self, left: Instant) -> Instant {
@@ -220,6 +233,28 @@ impl Delay {
             }
         }
     }
+}
+
+/// The probability of the bad state after that many steps of its chain.
+fn bad_after(steps: u64, is_bad: bool, enter: f64, leave: f64) -> f64 {
+    if enter + leave <= 0.0 {
+        return f64::from(u8::from(is_bad));
+    }
+    let (share, start) = (enter / (enter + leave), f64::from(u8::from(is_bad)));
+    share + (start - share) * power(1.0 - enter - leave, steps)
+}
+
+/// By multiplications alone, which are the same everywhere.
+fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut result = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    result
 }
 
 /// Two uniform numbers below 1, added.
@@ -272,6 +307,21 @@ mod tests {
         let (lost, length) = (lost(&results), lost(&results) as f64 / bursts as f64);
         assert!((4_000..6_000).contains(&lost), "{lost} lost");
         assert!((8.5..11.5).contains(&length), "{length} packets a burst");
+    }
+
+    #[test]
+    fn a_burst_passes_also_while_nobody_sends() {
+        let conditions = Conditions { loss: Loss::bursts(0.1, 100.0), rate: Some(1_500_000), ..Conditions::default() };
+        let bursts = |pause: u32| {
+            let mut pipe = pipe(conditions);
+            let results: Vec<_> = (0..20_000).map(|n| pipe.pass(at(MILLI * n * pause), 1500)).collect();
+            let (lost, begun) =
+                (lost(&results), results.windows(2).filter(|pair| pair[0].is_ok() && pair[1].is_err()).count());
+            assert!((1_500..2_500).contains(&lost), "{lost} lost, one packet each {pause} ms");
+            lost as f64 / begun as f64
+        };
+        let (busy, slow) = (bursts(1), bursts(1000));
+        assert!(busy > 50.0 && slow < 1.5, "{busy} and {slow} packets a burst");
     }
 
     #[test]

@@ -235,12 +235,11 @@ impl Network {
         let carried = Carried { packet, origin: from, number: self.numbers, hops: 0 };
         self.observer.sent(now, &carried);
         let destination = carried.packet.destination.ip();
-        let own = self.topology.addresses(from);
-        if destination.is_loopback() || own.contains(&destination) {
+        if destination.is_loopback() || self.topology.owns(from, destination) {
             let delay = self.paths.get(&(from, from)).and_then(|path| path.delay).unwrap_or(LOOPBACK);
             return self.push(now + delay, Due::Here(from, carried));
         }
-        if !own.contains(&carried.packet.source.ip()) {
+        if !self.topology.owns(from, carried.packet.source.ip()) {
             return self.observer.dropped(now, from, &carried, DropReason::SourceGone);
         }
         self.leave(now, from, carried);

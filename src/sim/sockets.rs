@@ -31,6 +31,8 @@ const EPHEMERAL: u16 = 49_152;
 pub struct VirtualSockets {
     now: Instant,
     addresses: [IpAddr; 2],
+    /// Beside the two that dials take.
+    further: Vec<IpAddr>,
     boot: u32,
     connections: u32,
     next_port: u16,
@@ -202,6 +204,7 @@ impl VirtualSockets {
         Self {
             now: Instant::ZERO,
             addresses,
+            further: Vec::new(),
             boot,
             connections: 0,
             next_port: next_port.max(EPHEMERAL),
@@ -349,10 +352,16 @@ impl VirtualSockets {
         self.fuses.insert(peer, bytes);
     }
 
+    /// Further addresses, beside those that dials take.
+    pub(super) fn add_addresses(&mut self, addresses: [IpAddr; 2]) {
+        self.further.extend(addresses);
+    }
+
     /// Other addresses from now on. What is bound to an old one hears nothing any more; with `break_streams` streams
     /// are told so.
     pub(super) fn move_to(&mut self, addresses: [IpAddr; 2], break_streams: bool) {
         self.addresses = addresses;
+        self.further.clear();
         let lost = |stream: &Stream| !stream.local.ip().is_loopback() && !addresses.contains(&stream.local.ip());
         let lost: Vec<_> = self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(key, _)| *key).collect();
         for key in lost.into_iter().filter(|_| break_streams) {
@@ -454,7 +463,7 @@ impl VirtualSockets {
     }
 
     fn is_own(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.addresses.contains(&ip)
+        ip.is_loopback() || self.addresses.contains(&ip) || self.further.contains(&ip)
     }
 
     fn close_listener(&mut self, address: SocketAddr, port: PortId) {

@@ -70,6 +70,16 @@ impl Topology {
         node
     }
 
+    /// Further addresses of a member in its network.
+    pub(super) fn join_again(&mut self, node: NodeId) -> [IpAddr; 2] {
+        self.take(self.net(node), node)
+    }
+
+    /// Whether that address leads to that node, in the network where it is.
+    pub(super) fn owns(&self, node: NodeId, address: IpAddr) -> bool {
+        self.member(self.net(node), address) == Some(node)
+    }
+
     /// A network behind that node.
     pub(super) fn open(&mut self, gateway: NodeId) -> NetId {
         self.nets.push(Net::new(Some(gateway)));

@@ -124,8 +124,14 @@ impl<M: Machine> World<M> {
 
     /// Adds a host to a network and starts its machine.
     pub fn host_in(&mut self, net: NetId, name: &str, machine: M) -> HostId {
+        self.host_with(net, name, 0, machine)
+    }
+
+    /// Adds a host that has further addresses beside its first ones, the next of its network, and starts its machine.
+    pub fn host_with(&mut self, net: NetId, name: &str, further: usize, machine: M) -> HostId {
         let node = self.network.add_host(net);
-        let (sockets, seed) = self.boot(node, 0);
+        let (mut sockets, seed) = self.boot(node, 0);
+        (0..further).for_each(|_| sockets.add_addresses(self.network.topology.join_again(node)));
         self.hosts.push(Some(Host::new(machine, sockets, seed)));
         self.names.push(name.to_owned());
         let id = HostId(node);
@@ -141,6 +147,13 @@ impl<M: Machine> World<M> {
     /// The host's IPv6 address.
     pub fn address_v6(&self, host: HostId) -> IpAddr {
         self.network.topology.addresses(host.0)[1]
+    }
+
+    /// Gives a host further addresses in its network: one of each family. They last until it reboots or moves.
+    pub fn add_addresses(&mut self, host: HostId) -> [IpAddr; 2] {
+        let addresses = self.network.topology.join_again(host.0);
+        self.state_mut(host).pump.sockets().add_addresses(addresses);
+        addresses
     }
 
     /// Virtual time.

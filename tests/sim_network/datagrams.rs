@@ -66,6 +66,25 @@ fn a_port_is_bound_once_and_only_on_an_address_of_its_own() {
 }
 
 #[test]
+fn a_host_may_have_several_addresses_and_answers_from_the_one_that_was_asked() {
+    let mut world = World::new(1);
+    let (a, b) = (talker(&mut world, INTERNET, "a"), talker(&mut world, INTERNET, "b"));
+    let [second, _] = world.add_addresses(b);
+    let to = SocketAddr::new(second, 5000);
+    say(&mut world, a, to, b"to the second");
+    let back = place(&world, a);
+    let from_second = Transmit { source: Some(second), ..Transmit::to(back, 4) };
+    world.act(b, |talker, _| talker.transmit(from_second, b"from"));
+    world.run_to_quiescence(SECOND).unwrap();
+    assert_eq!(words(&world, b), ["to the second"]);
+    assert_eq!(world.machine(a).heard[0].source, to);
+    let stranger = Transmit { source: Some(place(&world, a).ip()), ..Transmit::to(back, 4) };
+    world.act(b, |talker, _| talker.transmit(stranger, b"fake"));
+    world.run_to_quiescence(SECOND).unwrap();
+    assert_eq!(words(&world, a), ["from"]);
+}
+
+#[test]
 fn every_dropped_packet_has_a_reason() {
     let mut world = World::new(1);
     let (a, b) = (talker(&mut world, INTERNET, "a"), talker(&mut world, INTERNET, "b"));

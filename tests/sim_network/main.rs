@@ -4,6 +4,7 @@
 
 mod clocks;
 mod datagrams;
+mod evidence;
 mod gateways;
 #[path = "../sim_world/peer.rs"]
 #[allow(dead_code)]

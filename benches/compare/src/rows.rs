@@ -10,6 +10,7 @@ mod overhead;
 mod pump;
 mod relay;
 mod session;
+mod sim;
 
 use crate::plan::Plan;
 
@@ -25,4 +26,5 @@ pub fn run(plan: &Plan) {
     file::run(plan);
     latency::run(plan);
     hub_idle::run(plan);
+    sim::run(plan);
 }

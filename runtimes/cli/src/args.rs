@@ -3,6 +3,7 @@
 mod endpoint;
 mod links;
 mod relay;
+mod sim;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub(crate) use endpoint::{
 };
 pub(crate) use links::{DialArgs, Linger, ListenArgs, PeerArgs, Runtime};
 pub(crate) use relay::RelayArgs;
+pub(crate) use sim::{MatrixArgs, ReplayArgs, RunArgs, ShrinkArgs, SimArgs, SimCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -21,7 +23,7 @@ Exit codes:
     2  wrong usage, a file that can't be used, or a wrong connection string
     3  could not connect, could not listen, or could not reach the other endpoint
     4  the peer broke a rule or refused, or the link or session was lost
-    5  the demo found a message lost, repeated or out of order
+    5  the demo or a simulation found a message lost, repeated or out of order, or did not end well
   130  a second signal came before the links were closed";
 
 const STRINGS: &str = "\
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Ping(PingArgs),
     Dial(DialArgs),
     Listen(ListenArgs),
+    Sim(SimArgs),
 }
 
 /// Shows the library at work: a relay and two endpoints, and a path that dies in the middle.

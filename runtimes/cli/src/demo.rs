@@ -20,11 +20,12 @@ use switchboard::hub::channel::{Channel, ChannelId};
 use switchboard::hub::session::event::PathId;
 use switchboard::hub::{Event, PathPolicy, SessionId};
 use switchboard_tokio::Endpoint;
-use table::{Style, grouped};
+use table::Style;
 use tally::{COUNT, Tally, payload};
 use tokio::time::timeout;
 
 use crate::outcome::{Code, Failure};
+use crate::table::grouped;
 use crate::{party, report, signals};
 
 /// The time from one message to the next, if nothing holds them up.

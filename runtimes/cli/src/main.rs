@@ -15,6 +15,7 @@
 //! | [`trust`] | certificates: read from files, made on the spot |
 //! | [`report`], [`outcome`] | what people and scripts are told; exit codes, and what to do about an error |
 //! | [`signals`] | SIGINT and SIGTERM |
+//! | [`sim`], [`table`] | `sim`: scenarios in a virtual network; tables for people |
 
 mod args;
 mod chat;
@@ -32,6 +33,8 @@ mod relay;
 mod report;
 mod session;
 mod signals;
+mod sim;
+mod table;
 mod transfer;
 mod trust;
 
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Forward(args) => (forward::run(&args), args.endpoint.json),
         Command::Ping(args) => (ping::run(&args), args.endpoint.json),
         Command::Chat(args) => (chat::run(&args), args.endpoint.json),
+        Command::Sim(args) => (sim::run(&args), args.json),
     };
     let code = match result {
         Ok(()) => Code::Good,

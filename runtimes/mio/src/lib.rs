@@ -11,6 +11,8 @@ mod endpoint;
 pub mod environment;
 mod resolver;
 mod sockets;
+#[path = "../../udp.rs"]
+mod udp;
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;

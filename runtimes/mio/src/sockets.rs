@@ -13,10 +13,11 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use mio::event::{Event, Source};
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, SockRef, Socket, Type};
 use switchboard::machine::conformance::Happening;
+use switchboard::machine::datagram::{Received, Transmit};
 use switchboard::machine::ids::{Key, PortId, Table};
 use switchboard::machine::pipe::{Exchange, PipeEnd};
 use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
@@ -24,6 +25,7 @@ use switchboard::machine::pump::{Readiness, Sockets};
 use switchboard::machine::queue::ReadyList;
 
 use crate::resolver::Resolver;
+use crate::udp::{self, Udp};
 
 /// Connections that wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -53,6 +55,7 @@ enum Port {
         opened: bool,
     },
     Listener(TcpListener),
+    Bound(UdpSocket, Udp),
     Pipe {
         end: PipeEnd,
         opened: bool,
@@ -233,6 +236,16 @@ impl MioSockets {
         Ok(())
     }
 
+    fn bind(&mut self, port: PortId, address: SocketAddr) -> io::Result<()> {
+        let (socket, udp) = Udp::bind(address)?;
+        let local = socket.local_addr()?;
+        let mut socket = UdpSocket::from_std(socket);
+        self.poll.registry().register(&mut socket, Token(port.index()), BOTH)?;
+        self.put(port, Port::Bound(socket, udp));
+        self.news.push((port, Happening::Change(PortChange::Opened { local: Some(local), peer: None })));
+        Ok(())
+    }
+
     fn open_host(&mut self, port: PortId, name: &str) -> io::Result<()> {
         if let Some(mut stream) = self.provided.remove(name) {
             self.poll.registry().register(&mut *stream, Token(port.index()), BOTH)?;
@@ -269,7 +282,7 @@ impl Sockets for MioSockets {
             PortSpec::Dial(address) => self.dial(port, address),
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Host(name) => self.open_host(port, &name),
-            PortSpec::Bind(_) => Err(io::ErrorKind::Unsupported.into()),
+            PortSpec::Bind(address) => self.bind(port, address),
         }
         .map_err(|error| port_error(&error))
     }
@@ -318,6 +331,16 @@ impl Sockets for MioSockets {
         }
     }
 
+    fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+        let Some(Port::Bound(socket, udp)) = self.ports.get_mut(port) else { return Err(not_connected()) };
+        socket.try_io(|| udp.send(socket, transmit, bytes))
+    }
+
+    fn try_recv_datagrams(&mut self, port: PortId, buf: &mut [u8], received: &mut Vec<Received>) -> io::Result<()> {
+        let Some(Port::Bound(socket, udp)) = self.ports.get(port) else { return Err(not_connected()) };
+        socket.try_io(|| udp.receive(socket, buf, received))
+    }
+
     fn finish(&mut self, port: PortId) -> io::Result<()> {
         match self.ports.get_mut(port) {
             Some(Port::Tcp { stream, .. }) => stream.shutdown(Shutdown::Write),
@@ -350,6 +373,10 @@ impl Sockets for MioSockets {
 
     fn short_read_is_empty(&self) -> bool {
         cfg!(any(target_os = "linux", target_os = "android"))
+    }
+
+    fn datagram_chunk(&self) -> usize {
+        udp::CHUNK
     }
 }
 

@@ -1,6 +1,6 @@
 //! The core's conformance suite on mio's sockets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -49,6 +49,15 @@ impl Harness for Mio {
 
     fn host(&self) -> IpAddr {
         HOST
+    }
+
+    fn host_v6(&self) -> Option<IpAddr> {
+        let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        UdpSocket::bind((loopback, 0)).is_ok().then_some(loopback)
+    }
+
+    fn carries_ecn(&self) -> bool {
+        cfg!(target_os = "linux")
     }
 
     fn silent(&mut self) -> SocketAddr {

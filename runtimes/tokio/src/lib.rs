@@ -32,6 +32,8 @@ mod endpoint;
 #[path = "../../environment.rs"]
 pub mod environment;
 mod sockets;
+#[path = "../../udp.rs"]
+mod udp;
 mod wakeups;
 
 /// The examples of the README, run with this crate's tests.

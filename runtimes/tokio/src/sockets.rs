@@ -21,13 +21,15 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use switchboard::machine::conformance::Happening;
+use switchboard::machine::datagram::{Received, Transmit};
 use switchboard::machine::ids::{PortId, Table};
 use switchboard::machine::pipe::{Exchange, PipeEnd};
 use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
 use switchboard::machine::pump::{Readiness, Sockets};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
+use crate::udp::{self, Udp};
 use crate::wakeups::Wakeups;
 
 /// Connections that the system completes before they are accepted.
@@ -41,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 type Begun<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
-/// TCP, name look-ups, handed-over streams and in-process pipes; used inside a runtime with I/O enabled.
+/// TCP, UDP, name look-ups, handed-over streams and in-process pipes; used inside a runtime with I/O enabled.
 #[derive(Default)]
 pub struct TokioSockets {
     sockets: Table<PortId, Socket>,
@@ -63,6 +65,7 @@ enum Kind {
     Dial(Begun<TcpStream>),
     Listener(TcpListener),
     Tcp(TcpStream),
+    Bound(UdpSocket, Udp),
     Host(Box<dyn Stream>),
     Pipe(PipeEnd),
 }
@@ -134,7 +137,7 @@ impl TokioSockets {
     }
 
     fn socket(&mut self, port: PortId) -> io::Result<&mut Socket> {
-        self.sockets.get_mut(port).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.sockets.get_mut(port).ok_or_else(not_connected)
     }
 }
 
@@ -144,7 +147,7 @@ impl Sockets for TokioSockets {
             PortSpec::Dial(addr) => Kind::Dial(Box::pin(dial(addr))),
             PortSpec::Listen(addr) => Kind::Listener(listen(addr)?),
             PortSpec::Host(name) => self.host(port, &name),
-            PortSpec::Bind(_) => return Err(PortError::Unsupported),
+            PortSpec::Bind(addr) => bind(addr)?,
         };
         self.insert(port, kind, false);
         Ok(())
@@ -182,6 +185,14 @@ impl Sockets for TokioSockets {
         or_would_block(self.socket(port)?.poll_recv(buf))
     }
 
+    fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+        or_would_block(self.socket(port)?.poll_send_datagrams(transmit, bytes))
+    }
+
+    fn try_recv_datagrams(&mut self, port: PortId, buf: &mut [u8], received: &mut Vec<Received>) -> io::Result<()> {
+        or_would_block(self.socket(port)?.poll_recv_datagrams(buf, received))
+    }
+
     fn finish(&mut self, port: PortId) -> io::Result<()> {
         let socket = self.socket(port)?;
         socket.owes = Owes::Shutdown;
@@ -203,6 +214,10 @@ impl Sockets for TokioSockets {
     fn short_read_is_empty(&self) -> bool {
         false
     }
+
+    fn datagram_chunk(&self) -> usize {
+        udp::CHUNK
+    }
 }
 
 impl Socket {
@@ -219,6 +234,7 @@ impl Socket {
             Kind::Pipe(end) if !end.is_joined() => return Poll::Pending,
             Kind::Listener(listener) => (listener.local_addr().ok(), None),
             Kind::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
+            Kind::Bound(socket, _) => (socket.local_addr().ok(), None),
             Kind::Dial(_) | Kind::Host(_) | Kind::Pipe(_) => (None, None),
         };
         Poll::Ready(PortChange::Opened { local, peer })
@@ -250,6 +266,30 @@ impl Socket {
         }
     }
 
+    fn poll_send_datagrams(&mut self, transmit: &Transmit, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let mut cx = Context::from_waker(&self.waker);
+        let Kind::Bound(socket, udp) = &mut self.kind else { return Poll::Ready(Err(not_connected())) };
+        loop {
+            ready!(socket.poll_send_ready(&mut cx))?;
+            match socket.try_io(Interest::WRITABLE, || udp.send(socket, transmit, bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn poll_recv_datagrams(&mut self, buf: &mut [u8], received: &mut Vec<Received>) -> Poll<io::Result<()>> {
+        let mut cx = Context::from_waker(&self.waker);
+        let Kind::Bound(socket, udp) = &self.kind else { return Poll::Ready(Err(not_connected())) };
+        loop {
+            ready!(socket.poll_recv_ready(&mut cx))?;
+            match socket.try_io(Interest::READABLE, || udp.receive(socket, buf, received)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     fn poll_owed(&mut self) -> Poll<io::Result<()>> {
         if let (Kind::Pipe(end), Owes::Shutdown) = (&self.kind, self.owes) {
             end.finish();
@@ -270,7 +310,7 @@ impl Socket {
         let stream: &mut dyn Stream = match &mut self.kind {
             Kind::Tcp(stream) => stream,
             Kind::Host(stream) => &mut **stream,
-            _ => return Err(io::ErrorKind::NotConnected.into()),
+            _ => return Err(not_connected()),
         };
         Ok((Pin::new(stream), Context::from_waker(&self.waker)))
     }
@@ -289,6 +329,11 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
+}
+
+fn bind(addr: SocketAddr) -> io::Result<Kind> {
+    let (socket, udp) = Udp::bind(addr)?;
+    Ok(Kind::Bound(UdpSocket::from_std(socket)?, udp))
 }
 
 fn look_up(name: &str) -> io::Result<Addrs> {
@@ -313,4 +358,8 @@ fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
+}
+
+fn not_connected() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }

@@ -1,5 +1,7 @@
 //! One scenario, played by both drivers over the system's sockets, also with each other.
 
+#[path = "both_drivers/datagrams.rs"]
+mod datagrams;
 #[path = "both_drivers/end.rs"]
 mod end;
 
@@ -7,14 +9,16 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use end::{End, Mio, Node, Tokio};
-use switchboard::connect::{Options, Registry};
+use end::{End, Mio, Tokio};
+use switchboard::connect::{AnyTransport, Options, Registry};
 use switchboard::link::tls;
 use switchboard::machine::ids::LinkId;
 use switchboard::machine::limits::Limits;
 use switchboard::machine::payload::Kind;
 use switchboard::transport::alone::{Alone, AloneEvent, Message, SendError};
 use switchboard::transport::{DownReason, TransportEvent};
+
+type Node = Alone<AnyTransport>;
 
 /// Messages each way.
 const COUNT: usize = 400;
@@ -40,9 +44,9 @@ macro_rules! scenarios {
         #[test]
         fn $name() {
             for kind in ["tcp", "tls", "ws", "wss"] {
-                listen_and_dial::<$server, $client>(kind);
+                listen_and_dial::<$server<Node>, $client<Node>>(kind);
             }
-            pair::<$server, $client>(stringify!($name));
+            pair::<$server<Node>, $client<Node>>(stringify!($name));
         }
     )*};
 }
@@ -54,7 +58,7 @@ scenarios! {
     a_mio_server_talks_to_a_tokio_client: Mio, Tokio;
 }
 
-fn listen_and_dial<Server: End, Client: End>(kind: &str) {
+fn listen_and_dial<Server: End<Node>, Client: End<Node>>(kind: &str) {
     let options = options();
     let (tell, address) = channel();
     let string = |address: SocketAddr| match kind {
@@ -69,7 +73,7 @@ fn listen_and_dial<Server: End, Client: End>(kind: &str) {
     judge(kind, &server, &client);
 }
 
-fn pair<Server: End, Client: End>(name: &str) {
+fn pair<Server: End<Node>, Client: End<Node>>(name: &str) {
     let node = || Alone::new(Registry::new().dial(&format!("pair:{name}"), &options()).unwrap(), tight());
     let server = play::<Server>(node(), Role::IsClosed, None);
     let client = play::<Client>(node(), Role::Closes, None);
@@ -95,7 +99,7 @@ fn judge(kind: &str, server: &Receiver<Report>, client: &Receiver<Report>) {
 }
 
 /// Plays one end on a thread of its own.
-fn play<E: End>(node: Node, role: Role, tell: Option<Sender<SocketAddr>>) -> Receiver<Report> {
+fn play<E: End<Node>>(node: Node, role: Role, tell: Option<Sender<SocketAddr>>) -> Receiver<Report> {
     let (done, report) = channel();
     std::thread::spawn(move || {
         let mut end = E::start(node);
@@ -106,7 +110,7 @@ fn play<E: End>(node: Node, role: Role, tell: Option<Sender<SocketAddr>>) -> Rec
 }
 
 /// Sends all, receives all; then one side closes, and both stop.
-fn exchange(end: &mut impl End, role: Role, tell: Option<Sender<SocketAddr>>) -> Report {
+fn exchange(end: &mut impl End<Node>, role: Role, tell: Option<Sender<SocketAddr>>) -> Report {
     let (mut report, mut sent, mut link) = (Report::default(), 0, None);
     let mut closing = false;
     loop {
@@ -135,7 +139,7 @@ fn exchange(end: &mut impl End, role: Role, tell: Option<Sender<SocketAddr>>) ->
     }
 }
 
-fn send(end: &mut impl End, role: Role, link: LinkId, mut sent: usize, blocked: &mut usize) -> usize {
+fn send(end: &mut impl End<Node>, role: Role, link: LinkId, mut sent: usize, blocked: &mut usize) -> usize {
     while sent < COUNT {
         match end.act(|node, cx| node.send(cx, link, kind_of(sent), &bytes(sent, role))) {
             Ok(()) => sent += 1,

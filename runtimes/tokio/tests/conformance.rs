@@ -1,7 +1,7 @@
 //! The core's conformance suite on tokio's sockets.
 
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -53,6 +53,15 @@ impl Harness for Tokio<'_> {
 
     fn host(&self) -> IpAddr {
         HOST
+    }
+
+    fn host_v6(&self) -> Option<IpAddr> {
+        let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        UdpSocket::bind((loopback, 0)).is_ok().then_some(loopback)
+    }
+
+    fn carries_ecn(&self) -> bool {
+        cfg!(target_os = "linux")
     }
 
     fn silent(&mut self) -> SocketAddr {

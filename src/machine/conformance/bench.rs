@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Happening, Harness};
+use crate::machine::datagram::{Ecn, Received, Transmit};
 use crate::machine::ids::{Ids, PortId, Table};
 use crate::machine::port::{PortChange, PortError, PortSpec};
 use crate::machine::pump::Sockets;
@@ -37,6 +38,14 @@ pub(super) enum End {
     Broken(io::ErrorKind),
 }
 
+/// A datagram that has come.
+pub(super) struct Arrived {
+    pub(super) source: SocketAddr,
+    pub(super) destination: Option<IpAddr>,
+    pub(super) ecn: Option<Ecn>,
+    pub(super) data: Vec<u8>,
+}
+
 pub(super) struct Bench<'h, H> {
     harness: &'h mut H,
     ids: Ids,
@@ -44,12 +53,12 @@ pub(super) struct Bench<'h, H> {
     chunk: Vec<u8>,
 }
 
-#[derive(Debug)]
 struct Level {
     readable: bool,
     writable: bool,
     read_closed: bool,
     inbox: Vec<u8>,
+    arrived: VecDeque<Arrived>,
     end: Option<End>,
     changes: VecDeque<PortChange>,
 }
@@ -61,13 +70,14 @@ impl Level {
             writable: true,
             read_closed: false,
             inbox: Vec::new(),
+            arrived: VecDeque::new(),
             end: None,
             changes: VecDeque::new(),
         }
     }
 
     fn describe(&self) -> String {
-        let Self { readable, writable, read_closed, inbox, end, changes } = self;
+        let Self { readable, writable, read_closed, inbox, end, changes, .. } = self;
         let received = inbox.len();
         format!(
             "readable {readable}, writable {writable}, read_closed {read_closed}, \
@@ -303,6 +313,72 @@ impl<'h, H: Harness> Bench<'h, H> {
         Ok(())
     }
 
+    /// A port bound to that address with a number that the system chose, and the whole address.
+    pub(super) fn bind(&mut self, ip: IpAddr) -> Result<(PortId, SocketAddr), String> {
+        let port = self.open(PortSpec::Bind(SocketAddr::new(ip, 0)));
+        match self.opened(port)? {
+            (Some(local), None) => Ok((port, local)),
+            addresses => Err(format!("expected a bound port's local address alone, got {addresses:?}")),
+        }
+    }
+
+    pub(super) fn send_batch(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> Result<(), String> {
+        let sent = self.offer_batch(port, transmit, bytes)?;
+        sent.map_err(|error| format!("{port}: expected to send {transmit:?}, got {error:?}"))
+    }
+
+    /// Sends a batch, or is told why it never will.
+    pub(super) fn offer_batch(
+        &mut self,
+        port: PortId,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Result<io::Result<()>, String> {
+        self.until(port, "to be writable", |bench| {
+            if !bench.level(port).writable {
+                return Ok(None);
+            }
+            match bench.harness.sockets().try_send_datagrams(port, transmit, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => bench.level(port).writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Ok(Some(result)),
+            }
+            Ok(None)
+        })
+    }
+
+    /// The next datagram.
+    pub(super) fn arrival(&mut self, port: PortId) -> Result<Arrived, String> {
+        self.until(port, "a datagram", |bench| bench.try_arrival(port))
+    }
+
+    /// The next datagram, if there is one already.
+    pub(super) fn try_arrival(&mut self, port: PortId) -> Result<Option<Arrived>, String> {
+        while self.level(port).readable && self.level(port).arrived.is_empty() {
+            self.receive_datagrams(port)?;
+        }
+        Ok(self.level(port).arrived.pop_front())
+    }
+
+    fn receive_datagrams(&mut self, port: PortId) -> Result<(), String> {
+        let mut chunk = vec![0; self.harness.sockets().datagram_chunk()];
+        let mut received = Vec::new();
+        let result = self.harness.sockets().try_recv_datagrams(port, &mut chunk, &mut received);
+        match result.map_err(|error| error.kind()) {
+            Ok(()) if received.is_empty() => return Err(format!("{port}: received no datagram, and no error")),
+            Err(io::ErrorKind::WouldBlock) => self.level(port).readable = false,
+            Ok(()) | Err(io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset) => {}
+            Err(error) => return Err(format!("{port}: expected datagrams, got {error:?}")),
+        }
+        for batch in received {
+            let Some(bytes) = chunk.get(batch.start..batch.start + batch.len) else {
+                return Err(format!("{port}: expected a batch in {} bytes, got {batch:?}", chunk.len()));
+            };
+            self.level(port).arrived.extend(cut(&batch, bytes));
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(&mut self, port: PortId) -> Result<(), String> {
         self.harness.sockets().finish(port).map_err(|error| format!("{port}: expected to finish, got {error:?}"))
     }
@@ -383,6 +459,13 @@ impl<'h, H: Harness> Bench<'h, H> {
     fn level(&mut self, port: PortId) -> &mut Level {
         self.ports.get_mut(port).expect("a case names only the ports that it has not closed")
     }
+}
+
+fn cut<'a>(batch: &'a Received, bytes: &'a [u8]) -> impl Iterator<Item = Arrived> + 'a {
+    let Received { source, destination, ecn, .. } = *batch;
+    let empty = bytes.is_empty().then_some(bytes);
+    let datagrams = bytes.chunks(batch.segment.max(1)).chain(empty);
+    datagrams.map(move |data| Arrived { source, destination, ecn, data: data.to_vec() })
 }
 
 fn same(port: PortId, expected: &[u8], got: &[u8]) -> Result<(), String> {

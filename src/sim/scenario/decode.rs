@@ -47,7 +47,7 @@ impl Default for Shape {
             profiles,
             faults: 0..=12,
             heal: Duration::from_secs(30),
-            converge: Duration::from_secs(60),
+            converge: Duration::from_secs(300),
         }
     }
 }

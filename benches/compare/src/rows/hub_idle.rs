@@ -64,7 +64,7 @@ fn wake_up(plan: &Plan, [few, many]: [Lab; 2], [_, number]: [usize; 2]) {
 }
 
 /// Seconds of CPU that this process has spent.
-fn cpu() -> f64 {
+pub(super) fn cpu() -> f64 {
     let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a process has a CPU clock");
     Duration::from(time).as_secs_f64()
 }

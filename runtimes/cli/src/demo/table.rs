@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use serde_json::json;
 
 use super::Outcome;
+use crate::table::grouped;
 
 const HEAD: [&str; 7] = ["sent", "received", "lost", "repeated", "out of order", "stall", "path changes"];
 
@@ -71,28 +72,10 @@ fn aligned(cells: &[String; HEAD.len()], widths: &[usize]) -> String {
     cells.collect::<Vec<_>>().join("  ")
 }
 
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tally::Tally;
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn the_columns_of_the_table_are_aligned() {

@@ -12,4 +12,5 @@ mod pipes;
 mod processes;
 mod relays;
 mod settings;
+mod sim;
 mod tls;
