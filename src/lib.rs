@@ -16,7 +16,7 @@
 //! | 6 | `sim` (feature `sim`) | the virtual network |
 //! | 5 | [`transport`] | ways to reach others: `tcp` `tls` `ws` `wss` `pair` `offline` |
 //! | 4 | [`stack`] | links composed once, for the transports |
-//! | 3 | [`link`] | one protocol each: framed stream, TLS, HTTP, WebSocket |
+//! | 3 | [`link`] | one protocol each: framed stream, TLS, HTTP, WebSocket, STUN |
 //! | 2 | [`wire`] | pure codecs |
 //! | 1 | [`machine`] | the contract: time, randomness, ports, buffers, timers, queues, pump |
 //!

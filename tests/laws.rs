@@ -9,6 +9,7 @@ mod campaign;
 mod common;
 #[path = "laws/hubs.rs"]
 mod hubs;
+#[cfg(feature = "turn")]
 #[path = "laws/implementations.rs"]
 mod implementations;
 #[path = "laws/rig.rs"]
@@ -17,6 +18,9 @@ mod rig;
 mod subject;
 #[path = "laws/transcripts.rs"]
 mod transcripts;
+#[cfg(feature = "turn")]
+#[path = "laws/turn.rs"]
+mod turn;
 #[path = "laws/twins.rs"]
 mod twins;
 #[path = "laws/wire.rs"]
@@ -146,4 +150,10 @@ fn any_cutting_below_hubs_carries_the_same_messages() {
     for kind in ["tcp", "ws"] {
         hubs::any_cutting_carries_the_same(kind, seeds(4));
     }
+}
+
+#[cfg(feature = "turn")]
+#[test]
+fn turn_servers_keep_the_laws_whatever_comes() {
+    turn::campaign(seeds(200));
 }

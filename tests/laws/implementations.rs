@@ -41,6 +41,7 @@ fn law_tests() -> BTreeMap<&'static str, Vec<Test>> {
         ("Machine for Endpoint", with(crate::endpoints_keep_the_laws_in_random_worlds)),
         ("Machine for Guard", worlds.to_vec()),
         ("Machine for Hub", with(crate::hubs_keep_the_laws_in_random_worlds)),
+        ("Machine for TurnServer", vec![crate::turn_servers_keep_the_laws_whatever_comes as Test]),
         ("Transport for Box", streams.clone()),
         ("Transport for Dialling", streams.clone()),
         ("Transport for Listening", streams),

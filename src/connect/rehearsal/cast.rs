@@ -47,6 +47,7 @@ impl Troupe {
 }
 
 impl Cast<Endpoint> for Troupe {
+    #[allow(clippy::needless_update, reason = "options have more fields with the features `tls` and `ws`")]
     fn machine(&mut self, host: &HostSpec, boot: u32) -> Endpoint {
         let place = self.scenario.hosts.iter().position(|other| other.name == host.name).unwrap_or_default();
         let reconnect = Reconnect::Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(5) };
