@@ -11,7 +11,7 @@ from switchboard import check, main
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAB = os.path.join(HERE, "lab")
 NATLAB = os.environ["NATLAB"]
-FULL = os.environ.get("SWITCHBOARD_CAMPAIGN") == "full"
+FULL = os.environ.get("SWITCHBOARD_MODE") == "full"
 STUN, OTHER, MEET = "203.0.113.1:3478", "203.0.113.2:3479", "203.0.113.1:443"
 
 # What the kernel can be; mapping and filtering as discovery shall find them.
