@@ -9,9 +9,12 @@ mod campaign;
 mod common;
 #[path = "laws/hubs.rs"]
 mod hubs;
-#[cfg(feature = "turn")]
+#[cfg(all(feature = "stun", feature = "turn"))]
 #[path = "laws/implementations.rs"]
 mod implementations;
+#[cfg(feature = "stun")]
+#[path = "laws/probes.rs"]
+mod probes;
 #[path = "laws/rig.rs"]
 mod rig;
 #[path = "laws/subject.rs"]
@@ -51,6 +54,12 @@ impl Drop for Named<'_> {
 #[test]
 fn tcp_keeps_the_laws_in_random_worlds() {
     campaign::campaign::<Node>("tcp", seeds(100));
+}
+
+#[cfg(feature = "stun")]
+#[test]
+fn probes_keep_the_laws_in_random_worlds() {
+    probes::campaign(seeds(100));
 }
 
 #[test]

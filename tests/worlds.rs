@@ -116,7 +116,7 @@ fn a_partition_heals_and_nothing_is_lost() {
     let scenario = |seed: u64| {
         let (from, took) =
             (Duration::from_millis(2000 + seed * 97 % 5000), Duration::from_millis(seed * 1777 % 30_000));
-        let who = if seed % 2 == 0 { "phone" } else { "laptop" };
+        let who = if seed.is_multiple_of(2) { "phone" } else { "laptop" };
         let fault = match seed % 3 {
             0 => Fault::CutOneWay(name("relay"), name(who)),
             1 => Fault::CutOneWay(name(who), name("relay")),
@@ -146,7 +146,7 @@ fn a_laptop_sleeps_for_five_minutes_and_talks_again() {
 #[test]
 fn a_phone_that_changes_its_network_every_20_s_keeps_its_session() {
     let scenario = |seed: u64| {
-        let net = |n: u64| Some(name(if n % 2 == 0 { "home" } else { "cellular" }));
+        let net = |n: u64| Some(name(if n.is_multiple_of(2) { "home" } else { "cellular" }));
         let streams = if seed.is_multiple_of(2) { OldStreams::Break } else { OldStreams::Linger };
         let roam = |n: u64| at(Duration::from_secs(20 * n), Fault::Roam(name("phone"), net(n), streams));
         let profiles = [Profile::GoodWifi, Profile::Weak4g];

@@ -4,20 +4,22 @@
 //! what comes is handed to [`VirtualSockets::deliver`]. Readiness is told as edges, only when a stream becomes
 //! readable or writable, which is as little as any real system tells.
 
+mod arrivals;
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::datagrams::{self, Datagrams};
-use super::packet::{Body, Key, Late, Packet, Segment, Side};
+use super::packet::{Body, Key, Packet, Side};
 use super::stream::{Owner, Phase, Stream, Streams};
-use super::timeline::DropReason;
 use super::woken::Woken;
 use crate::machine::conformance::Happening;
 use crate::machine::datagram::{Received, Transmit};
 use crate::machine::ids::{PortId, Table};
 use crate::machine::pipe::{Exchange, PipeEnd};
-use crate::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
+use crate::machine::port::{Name, PortChange, PortError, PortSpec};
 use crate::machine::pump::{Readiness, Sockets};
 use crate::machine::time::Instant;
 
@@ -244,80 +246,6 @@ impl VirtualSockets {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Why a packet would not be taken in.
-    pub(super) fn refusal(&self, packet: &Packet) -> Option<DropReason> {
-        match &packet.body {
-            Body::Datagram(_, data) => self.datagrams.refusal(packet.destination, data.len()),
-            Body::Segment { segment: Segment::Syn, .. } if self.silent.contains(&packet.destination.port()) => {
-                Some(DropReason::NoSocket)
-            }
-            Body::Segment { .. } => None,
-        }
-    }
-
-    /// Takes one packet in that is not refused.
-    pub(super) fn deliver(&mut self, packet: Packet) {
-        let (source, destination) = (packet.source, packet.destination);
-        match packet.body {
-            Body::Segment { key, segment, late } => self.deliver_segment(source, destination, (key, segment, late)),
-            Body::Datagram(ecn, data) => {
-                if let Some(port) = self.datagrams.deliver(source, destination, ecn, data) {
-                    let readiness = Readiness { readable: true, ..Readiness::default() };
-                    self.happenings.push_back((port, Happening::Ready(readiness)));
-                }
-            }
-        }
-    }
-
-    fn deliver_segment(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        (key, segment, late): (Key, Segment, Late),
-    ) {
-        let now = self.now;
-        // Behind another address there is another stream, for all that we can see.
-        if self.streams.get(&key).is_none_or(|stream| stream.peer != source) {
-            return self.on_stray(source, destination, key, &segment);
-        }
-        if !matches!(segment, Segment::Syn | Segment::Reset) {
-            self.enqueue(key);
-        }
-        self.with(key, |stream| match segment {
-            Segment::Syn => stream.on_syn(),
-            Segment::SynAck(window) => stream.on_syn_ack(window),
-            Segment::Probe => stream.owe_ack(),
-            Segment::Ack { received, edge, late } => stream.on_ack(now, received, edge, late),
-            Segment::Data(at, bytes) => stream.on_data(at, bytes, late),
-            Segment::Fin(at) => stream.on_fin(at),
-            Segment::Reset => stream.on_reset(),
-        });
-    }
-
-    /// Takes the answer to a look-up in.
-    pub(super) fn answer(&mut self, ticket: Ticket, answer: Result<Addrs, PortError>) {
-        if ticket.boot != self.boot || !matches!(self.ports.get(ticket.port), Some(Socket::Lookup)) {
-            return;
-        }
-        let change = answer.map_or_else(PortChange::Failed, PortChange::Resolved);
-        self.happenings.push_back((ticket.port, Happening::Change(change)));
-    }
-
-    /// A pipe has something to tell.
-    pub(super) fn wake(&mut self, ticket: Ticket) {
-        let Some(Socket::Pipe { end, opened }) = self.ports.get_mut(ticket.port) else { return };
-        if ticket.boot != self.boot || !end.is_joined() {
-            return;
-        }
-        if !std::mem::replace(opened, true) {
-            let change = PortChange::Opened { local: None, peer: None };
-            self.happenings.push_back((ticket.port, Happening::Change(change)));
-        }
-        let readable = end.is_readable();
-        let readiness = Readiness { readable, writable: true, read_closed: readable };
-        self.happenings.push_back((ticket.port, Happening::Ready(readiness)));
-    }
-
     /// The way to those addresses is open again, or to any.
     pub(super) fn probe(&mut self, addresses: Option<[IpAddr; 2]>) {
         let concerns = |stream: &Stream| addresses.is_none_or(|addresses| addresses.contains(&stream.peer.ip()));
@@ -331,42 +259,6 @@ impl VirtualSockets {
     /// Whether that end still lives, and so would send again what was not acknowledged.
     pub(super) fn has(&self, key: Key) -> bool {
         self.streams.contains_key(&key)
-    }
-
-    /// From now on new streams behave so.
-    pub(super) const fn set_streams(&mut self, settings: Streams) {
-        self.settings = settings;
-    }
-
-    /// Dials to that port of ours are not answered, or are again.
-    pub(super) fn set_silent(&mut self, port: u16, silent: bool) {
-        if silent {
-            self.silent.insert(port);
-        } else {
-            self.silent.remove(&port);
-        }
-    }
-
-    /// The stream that sends to that address is reset after so many bytes.
-    pub(super) fn reset_after(&mut self, peer: IpAddr, bytes: usize) {
-        self.fuses.insert(peer, bytes);
-    }
-
-    /// Further addresses, beside those that dials take.
-    pub(super) fn add_addresses(&mut self, addresses: [IpAddr; 2]) {
-        self.further.extend(addresses);
-    }
-
-    /// Other addresses from now on. What is bound to an old one hears nothing any more; with `break_streams` streams
-    /// are told so.
-    pub(super) fn move_to(&mut self, addresses: [IpAddr; 2], break_streams: bool) {
-        self.addresses = addresses;
-        self.further.clear();
-        let lost = |stream: &Stream| !stream.local.ip().is_loopback() && !addresses.contains(&stream.local.ip());
-        let lost: Vec<_> = self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(key, _)| *key).collect();
-        for key in lost.into_iter().filter(|_| break_streams) {
-            self.with(key, |stream| stream.break_off(PortError::Unreachable));
-        }
     }
 
     /// The port that the next dial would take.
@@ -480,64 +372,6 @@ impl VirtualSockets {
         let end = self.exchange.open(name, waker.clone());
         self.ports.insert(port, Socket::Pipe { end, opened: false });
         waker.wake();
-    }
-
-    fn on_stray(&mut self, peer: SocketAddr, local: SocketAddr, key: Key, segment: &Segment) {
-        match segment {
-            Segment::Syn => self.on_syn(peer, local, key),
-            Segment::SynAck(_) | Segment::Data(..) | Segment::Fin(_) | Segment::Probe => self.refuse(peer, local, key),
-            Segment::Ack { .. } | Segment::Reset => {}
-        }
-    }
-
-    fn on_syn(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
-        let (now, settings) = (self.now, self.settings);
-        let Some(listener) = self.listener(local) else { return self.refuse(peer, local, key) };
-        if listener.answering + listener.queue.len() >= BACKLOG {
-            return;
-        }
-        listener.answering += 1;
-        let stream = Stream::answer(now, local, peer, listener.port, settings);
-        self.streams.insert(key, stream);
-        self.settle(key);
-    }
-
-    fn listener(&mut self, local: SocketAddr) -> Option<&mut Listener> {
-        let any: IpAddr = match local.ip() {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let exact = self.listeners.contains_key(&local);
-        let address = if exact { local } else { SocketAddr::new(any, local.port()) };
-        self.listeners.get_mut(&address)
-    }
-
-    fn refuse(&mut self, peer: SocketAddr, local: SocketAddr, key: Key) {
-        self.outbox.push(Sent::Packet(Packet::segment(local, peer, key.other(), Segment::Reset)));
-    }
-
-    /// The peer has heard of us: a dial is open, an answered connection can be accepted.
-    fn enqueue(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
-        match (stream.phase, stream.owner) {
-            (Phase::Dialling { .. }, Owner::Port(port)) => {
-                stream.open();
-                let change = PortChange::Opened { local: Some(stream.local), peer: Some(stream.peer) };
-                self.happenings.push_back((port, Happening::Change(change)));
-            }
-            (Phase::Answering { .. }, Owner::Listener(port)) => {
-                stream.open();
-                let local = stream.local;
-                let Some(listener) = self.listener(local) else { return };
-                listener.answering -= 1;
-                listener.queue.push_back(key);
-                if listener.queue.len() == 1 {
-                    let readiness = Readiness { readable: true, ..Readiness::default() };
-                    self.happenings.push_back((port, Happening::Ready(readiness)));
-                }
-            }
-            _ => {}
-        }
     }
 
     fn send_on(&mut self, key: Key, bytes: &[u8]) -> io::Result<usize> {

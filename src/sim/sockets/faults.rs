@@ -1,0 +1,45 @@
+//! What a world does to the sockets of one host.
+
+use std::net::IpAddr;
+
+use super::VirtualSockets;
+use crate::machine::port::PortError;
+use crate::sim::stream::{Stream, Streams};
+
+impl VirtualSockets {
+    /// From now on new streams behave so.
+    pub(in crate::sim) const fn set_streams(&mut self, settings: Streams) {
+        self.settings = settings;
+    }
+
+    /// Dials to that port of ours are not answered, or are again.
+    pub(in crate::sim) fn set_silent(&mut self, port: u16, silent: bool) {
+        if silent {
+            self.silent.insert(port);
+        } else {
+            self.silent.remove(&port);
+        }
+    }
+
+    /// The stream that sends to that address is reset after so many bytes.
+    pub(in crate::sim) fn reset_after(&mut self, peer: IpAddr, bytes: usize) {
+        self.fuses.insert(peer, bytes);
+    }
+
+    /// Further addresses, beside those that dials take.
+    pub(in crate::sim) fn add_addresses(&mut self, addresses: [IpAddr; 2]) {
+        self.further.extend(addresses);
+    }
+
+    /// Other addresses from now on. What is bound to an old one hears nothing any more; with `break_streams` streams
+    /// are told so.
+    pub(in crate::sim) fn move_to(&mut self, addresses: [IpAddr; 2], break_streams: bool) {
+        self.addresses = addresses;
+        self.further.clear();
+        let lost = |stream: &Stream| !stream.local.ip().is_loopback() && !addresses.contains(&stream.local.ip());
+        let lost: Vec<_> = self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(key, _)| *key).collect();
+        for key in lost.into_iter().filter(|_| break_streams) {
+            self.with(key, |stream| stream.break_off(PortError::Unreachable));
+        }
+    }
+}
