@@ -146,6 +146,28 @@ fn a_picture_shows_faults_changes_of_path_and_what_was_lost_meanwhile() {
 }
 
 #[test]
+fn a_cut_and_its_end_are_told_at_both_hosts_by_the_others_name() {
+    let mut world = World::new(1);
+    world.record(Recording::default());
+    let (a, b) = (talker(&mut world, INTERNET, "phone"), talker(&mut world, INTERNET, "relay"));
+    world.cut(a, b);
+    world.heal(a, b);
+    world.cut_one_way(b, a);
+    let mut json = Vec::new();
+    world.timeline().write_json(&mut json).unwrap();
+    let json = String::from_utf8(json).unwrap();
+    let faults: Vec<_> = json.lines().filter_map(|line| line.strip_prefix(r#"{"time":0,"node":"#)).collect();
+    let expected = [
+        r#""phone","kind":"fault","text":"cut towards relay"}"#,
+        r#""relay","kind":"fault","text":"cut towards phone"}"#,
+        r#""phone","kind":"fault","text":"healed towards relay"}"#,
+        r#""relay","kind":"fault","text":"healed towards phone"}"#,
+        r#""relay","kind":"fault","text":"cut towards phone"}"#,
+    ];
+    assert_eq!(faults, expected);
+}
+
+#[test]
 fn a_long_run_has_a_picture_that_is_no_larger_than_a_short_ones() {
     let delay = Delay::Uniform(SECOND / 100, SECOND / 20);
     let conditions = Conditions { delay, loss: Loss::Independent(0.02), ..Conditions::default() };

@@ -345,6 +345,8 @@ mod tests {
         let [bars, more] = [1_000, 20_000].map(|packets| drawn(&many(packets), &picture));
         assert_eq!((bars.matches("<title>packet ").count(), count(&bars, "bar udp")), (0, 2));
         assert!(more.len() < 60_000, "{} bytes", more.len());
+        let scale = texts(&bars, "text").into_iter().find(|text| text.contains("a full bar is")).unwrap();
+        assert!(scale.ends_with(" ms"), "{scale}");
     }
 
     #[test]

@@ -35,14 +35,15 @@ impl<M: Machine> World<M> {
     /// Lets nothing cross from one host to another; the other direction is as it was.
     pub fn cut_one_way(&mut self, from: HostId, to: HostId) {
         self.network.set_cut(from.0, to.0, true);
-        self.tell_fault(from.0, || format!("cut towards node {}", to.0.index()));
+        self.tell_fault_towards(from, to, "cut");
     }
 
     /// Ends cuts in both directions; what streams have sent goes on at once.
     pub fn heal(&mut self, a: HostId, b: HostId) {
         self.network.set_cut(a.0, b.0, false);
         self.network.set_cut(b.0, a.0, false);
-        self.tell_fault(a.0, || format!("healed towards node {}", b.0.index()));
+        self.tell_fault_towards(a, b, "healed");
+        self.tell_fault_towards(b, a, "healed");
         self.release();
         self.probe(a, b);
         self.probe(b, a);
@@ -177,6 +178,11 @@ impl<M: Machine> World<M> {
         let Some(host) = self.hosts[from.index()].as_mut().filter(|host| host.is_awake()) else { return };
         host.pump.sockets().probe(peer);
         self.post(from);
+    }
+
+    fn tell_fault_towards(&mut self, host: HostId, other: HostId, what: &str) {
+        let name = self.names[other.index()].clone();
+        self.tell_fault(host.0, || format!("{what} towards {name}"));
     }
 
     fn tell_fault(&mut self, node: NodeId, text: impl FnOnce() -> String) {

@@ -53,7 +53,7 @@ pub(super) fn draw(svg: &mut Svg, view: &View<'_>, layout: &Layout) {
 pub(super) fn scale(view: &View<'_>, layout: &Layout) -> String {
     let buckets = Buckets::new(view, layout);
     let bytes = svg::grouped(buckets.most);
-    let time = svg::time(buckets.nanos, (buckets.nanos / 100).max(1));
+    let time = svg::time(buckets.nanos, 1);
     format!("out above the lane, in below it, as square roots; a full bar is {bytes} bytes in {time}")
 }
 
