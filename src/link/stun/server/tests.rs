@@ -24,7 +24,7 @@ fn ask(server: &mut Server, to: &str, request: &Request) -> (Reply, Body) {
     let reply = server.answer(at(to), client(), &request.encode(ID)).unwrap();
     let message = Message::parse(&reply.bytes).unwrap();
     assert_eq!(message.id, ID);
-    let body = message.body.clone();
+    let body = message.body;
     (reply, body)
 }
 
