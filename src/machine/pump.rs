@@ -9,21 +9,22 @@
 //! Buffers follow traffic: one chunk to receive into and one buffer to send from serve all ports; only a port
 //! whose peer takes no more owns what it could not send.
 
+mod datagrams;
 mod inbound;
 mod port;
+mod sockets;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use inbound::Inbound;
 use port::{Finish, Opens, Phase, Port};
+pub use sockets::{Readiness, Sockets};
 
 use super::buf::Buf;
-use super::datagram::{Received, Transmit};
 use super::ids::{Ids, PortId, Table};
-use super::port::{Name, PortChange, PortError, PortRequest, PortSpec};
+use super::port::{PortChange, PortError, PortRequest, PortSpec};
 use super::queue::ReadyList;
 use super::rng::Rng;
 use super::time::Instant;
@@ -37,73 +38,6 @@ const FILL: usize = 64 * 1024;
 const KEEP: usize = 2 * FILL;
 /// See [`mid_page`].
 const PAGE: usize = 4096;
-
-/// Everything an event loop supplies: non-blocking sockets that say [`io::ErrorKind::WouldBlock`].
-///
-/// What happens later is told to the pump: readiness by [`Pump::ready`], the rest by [`Pump::change`].
-pub trait Sockets {
-    /// Begins to open a stream or a listener; `Opened` or `Failed` follows unless this fails at once.
-    fn open(&mut self, port: PortId, spec: PortSpec) -> Result<(), PortError>;
-
-    /// Begins to look up a name; `Resolved` or `Failed` follows unless this fails at once.
-    fn resolve(&mut self, port: PortId, name: Name) -> Result<(), PortError>;
-
-    /// Takes one connection from a listener and calls it `port`.
-    fn accept(&mut self, listener: PortId, port: PortId) -> io::Result<SocketAddr>;
-
-    /// Sends some of `bytes`, at least one.
-    fn try_send(&mut self, port: PortId, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Receives into `buf`; 0 is the end of the stream.
-    fn try_recv(&mut self, port: PortId, buf: &mut [u8]) -> io::Result<usize>;
-
-    /// Sends a batch of datagrams, whole: `bytes` is cut into pieces of `transmit.segment` bytes. On any error but
-    /// [`io::ErrorKind::WouldBlock`] and [`io::ErrorKind::Interrupted`] the batch is dropped and the port lives on;
-    /// after one of these two the same batch comes again before any other, and what of it has left must not leave twice.
-    fn try_send_datagrams(&mut self, port: PortId, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
-        _ = (port, transmit, bytes);
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Receives datagrams into `buf` and appends to `received` where each batch lies; at least one. None is cut off.
-    fn try_recv_datagrams(&mut self, port: PortId, buf: &mut [u8], received: &mut Vec<Received>) -> io::Result<()> {
-        _ = (port, buf, received);
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Ends our side of the stream; what was sent still arrives.
-    fn finish(&mut self, port: PortId) -> io::Result<()>;
-
-    /// Forgets a port, whatever it is; nothing about it follows. `abort`: the peer of a stream shall notice at
-    /// once (TCP: reset), unsent bytes are dropped.
-    fn close(&mut self, port: PortId, abort: bool);
-
-    /// Whether a read that filled less than the buffer means that readiness will be reported anew (epoll).
-    fn short_read_is_empty(&self) -> bool;
-
-    /// Received at once, at most. Several times a WebSocket message of 64 KiB with its header, so that most such
-    /// messages lie whole in one chunk, and not so much that what is made of it leaves the processor's cache.
-    fn chunk(&self) -> usize {
-        192 * 1024
-    }
-
-    /// The size of the buffer that datagrams are received into: so much that the largest batch is not cut off, times
-    /// the batches received at once.
-    fn datagram_chunk(&self) -> usize {
-        512 * 1024
-    }
-}
-
-/// What a driver learned of one port; edges are enough.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Readiness {
-    /// There may be something to receive or accept.
-    pub readable: bool,
-    /// There may be room to send.
-    pub writable: bool,
-    /// The end of the stream is known to be ahead: short reads prove nothing any more.
-    pub read_closed: bool,
-}
 
 /// How much one [`Pump::turn`] does before it answers [`Turn::More`], so that a flood starves nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -429,30 +363,6 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         self.chunk = whole;
     }
 
-    fn receive_datagrams(&mut self, port: PortId) {
-        let size = self.sockets.datagram_chunk();
-        let sockets = &mut self.sockets;
-        match self.inbound.receive(port, size, |buf, received| sockets.try_recv_datagrams(port, buf, received)) {
-            Ok(n) => {
-                self.received += n;
-                self.list(port);
-            }
-            // An answer to something that we sent: nobody is there. It says nothing about this port.
-            Err(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused) => self.list(port),
-            Err(error) => self.on_receive_error(port, error),
-        }
-    }
-
-    /// False: there is none in hand. A port that was paused or ended meanwhile loses what is in hand.
-    fn hand_over_datagram(&mut self) -> bool {
-        let Some((port, datagram)) = self.inbound.next() else { return false };
-        if self.ports.get(port).is_some_and(|state| !state.paused) {
-            self.undrained = true;
-            self.machine.handle(&mut self.world.cx(), Input::Datagram(port, datagram));
-        }
-        true
-    }
-
     fn on_receive_error(&mut self, port: PortId, error: io::ErrorKind) {
         match error {
             io::ErrorKind::WouldBlock => self.update(port, |state| {
@@ -525,26 +435,6 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             Some(error) => self.on_send_error(port, error),
             None => self.list(port),
         }
-    }
-
-    fn send_datagrams(&mut self, port: PortId, transmit: Transmit, out: &Buf) {
-        let result = self.sockets.try_send_datagrams(port, &transmit, out.as_slice());
-        let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
-        let comes_again = result.as_ref().is_err_and(|error| again.contains(&error.kind()));
-        if comes_again && let Some(state) = self.ports.get_mut(port) {
-            (state.unsent, state.transmit) = (out.as_slice().to_vec(), Some(transmit));
-        }
-        self.on_datagrams(port, result);
-    }
-
-    fn on_datagrams(&mut self, port: PortId, result: io::Result<()>) {
-        match result.map_err(|error| error.kind()) {
-            Err(io::ErrorKind::WouldBlock) => return self.update(port, |state| state.writable = false),
-            Err(io::ErrorKind::Interrupted) => return self.list(port),
-            Err(_) => self.unsendable += 1,
-            Ok(()) => {}
-        }
-        self.update(port, |state| (state.unsent, state.transmit) = (Vec::new(), None));
     }
 
     fn on_send_error(&mut self, port: PortId, error: io::ErrorKind) {

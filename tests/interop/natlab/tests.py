@@ -62,11 +62,15 @@ async def test_turnutils_natdiscovery_says_of_the_kernel_what_we_say_and_our_ser
         assert re.search(rf"{words[filtering]} Filtering", said, re.IGNORECASE), f"{kind}: {said}"
 
 
-async def test_turnutils_stunclient_is_answered_with_the_address_that_we_see(on):
-    # It asks to be answered from elsewhere too, and waits for that for ever.
-    async with lab(on, "eim-eif", "none") as name:
-        said = await tool(on, name, "turnutils_stunclient", "-p", "3478", "203.0.113.1")
-    assert "203.0.113.10" in said, said
+async def test_turnutils_stunclient_is_answered_with_the_address_that_we_see_also_from_elsewhere(on):
+    async with lab(on, "none", "none") as name:
+        # After its second answer it waits, here for ever; what it was told until then counts.
+        said = await output("timeout", "5", LAB, name, "exec", "a", "turnutils_stunclient", "-p", "3478", "203.0.113.1",
+                            codes=[0, 124])
+    first, second = re.findall(r"response \d\n(.*?)(?=\n\n|$)", said, re.DOTALL)[:2]
+    for answer, origin in [(first, STUN), (second, OTHER)]:
+        assert f"Response origin: : {origin}" in answer, said
+        assert re.search(r"reflexive addr: 10\.1\.0\.2:", answer), said
 
 
 # What the tests start.
@@ -118,11 +122,11 @@ async def tool(on, name, *command, host="a") -> str:
     return await output("timeout", "60", LAB, name, "exec", host, *command)
 
 
-async def output(*command) -> str:
+async def output(*command, codes=(0,)) -> str:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     out, err = await process.communicate()
-    assert process.returncode == 0, f"{' '.join(command)} ended with {process.returncode}: {(out + err).decode(errors='replace')}"
+    assert process.returncode in codes, f"{' '.join(command)} ended with {process.returncode}: {(out + err).decode(errors='replace')}"
     return out.decode(errors="replace")
 
 
