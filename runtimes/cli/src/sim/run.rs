@@ -127,7 +127,7 @@ fn save(folder: Option<&Path>, seed: u64, scenario: &Scenario) -> Result<(), Fai
 fn conclude(table: &Table, runs: u64, failed: u64, messages: u64, json: bool) -> Result<(), Failure> {
     if !json {
         if !table.is_empty() {
-            report::output(&format!("{table}\n"))?;
+            report::output(&table.to_string())?;
         }
         let kept = runs - failed;
         report::output(&format!(
