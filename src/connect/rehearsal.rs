@@ -28,7 +28,6 @@ use judge::Judge;
 
 use super::Endpoint;
 use crate::hub::channel::ChannelId;
-use crate::hub::session::event::SendError;
 use crate::hub::{Event, SessionId};
 use crate::machine::time::Instant;
 use crate::sim::scenario::{Failed, HostSpec, LinkSpec, Play};
@@ -300,11 +299,9 @@ impl Rehearsal {
         let place = (index, session);
         let message = self.judge.next(place);
         let host = self.actors[index].host;
-        match self.play.world.act(host, |endpoint, cx| endpoint.send(cx, session, CHANNEL, &message)) {
-            Ok(()) => self.judge.sent(place),
-            Err(SendError::Blocked) => {}
-            // Its `Closed` is under way.
-            Err(_) => {}
+        // Else it is blocked, or its `Closed` is under way.
+        if self.play.world.act(host, |endpoint, cx| endpoint.send(cx, session, CHANNEL, &message)).is_ok() {
+            self.judge.sent(place);
         }
     }
 

@@ -26,7 +26,6 @@ mod allocating;
 mod client;
 mod config;
 mod deadlines;
-mod outbox;
 mod peers;
 mod request;
 
@@ -39,13 +38,14 @@ use turn_server_proto::api::SocketAllocateError;
 use turn_server_proto::types::message::REFRESH;
 
 use crate::machine::buf::Buf;
+use crate::machine::datagram::Transmit;
 use crate::machine::ids::{PortId, Table};
+use crate::machine::outbox::Outbox;
 use crate::machine::port::{PortChange, PortError, PortRequest, PortSpec};
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Fill, Input, Machine, Output};
 use client::{Asking, Client, Outgoing};
 use deadlines::{Deadlines, Due};
-use outbox::Outbox;
 use request::{Request, Users};
 
 pub use config::{Misbehaviour, TurnServerConfig, User};
@@ -383,7 +383,7 @@ impl TurnServer {
             None => self.answer(client, Some(bytes)),
             Some(_) if bytes.is_empty() => self.statistics.unfit += 1,
             Some(&(_, port)) => {
-                let sent = self.outbox.push(port, to, bytes);
+                let sent = self.queue(port, to, bytes);
                 self.statistics.to_peers += u64::from(sent);
                 self.statistics.overflows += u64::from(!sent);
             }
@@ -392,7 +392,12 @@ impl TurnServer {
 
     fn answer(&mut self, client: SocketAddr, bytes: Option<Vec<u8>>) {
         let (Some(port), Some(bytes)) = (self.listener, bytes) else { return };
-        self.statistics.overflows += u64::from(!self.outbox.push(port, client, bytes));
+        self.statistics.overflows += u64::from(!self.queue(port, client, bytes));
+    }
+
+    /// False: it does not fit.
+    fn queue(&mut self, port: PortId, to: SocketAddr, bytes: Vec<u8>) -> bool {
+        self.outbox.push(port, Transmit::to(to, bytes.len()), bytes)
     }
 }
 
