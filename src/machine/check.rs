@@ -145,7 +145,7 @@ impl<M> Checked<M> {
             PortChange::Resolved(_) | PortChange::Failed(_) | PortChange::Closed => {
                 self.ledger.ports.remove(port);
             }
-            PortChange::Eof => {}
+            PortChange::Eof | PortChange::Addresses(_) => {}
         }
     }
 

@@ -23,6 +23,9 @@ pub enum PortSpec {
     /// comes to any address of its family. Fragmentation is left to whoever sends: a datagram larger than the path's
     /// MTU is lost.
     Bind(SocketAddr),
+    /// The list of this host's own addresses. After `Opened` it comes as [`PortChange::Addresses`], and again whenever
+    /// it has changed, within a second. `Finish` and `Abort` end it; nothing is sent or received.
+    Addresses,
     /// A byte stream that the environment knows by this name: one handed to the driver, else the in-process
     /// pipe of that name ([`Exchange`](super::pipe::Exchange)).
     Host(String),
@@ -66,6 +69,8 @@ pub enum PortChange {
     },
     /// The answer to `Resolve`, never empty; the id is dead.
     Resolved(Addrs),
+    /// The host's own addresses, loopback ones included, in no particular order; empty while it has none.
+    Addresses(Addrs),
     /// The peer will send no more.
     Eof,
     /// It never opened, or it broke; the id is dead.

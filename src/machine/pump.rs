@@ -243,6 +243,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         let opens = match spec {
             PortSpec::Listen(_) => Opens::Listener,
             PortSpec::Bind(_) => Opens::Datagrams,
+            PortSpec::Addresses => Opens::Answer,
             PortSpec::Dial(_) | PortSpec::Host(_) => Opens::Stream,
         };
         self.begin(port, opens, |sockets| sockets.open(port, spec));

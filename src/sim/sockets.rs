@@ -91,6 +91,7 @@ impl Sockets for VirtualSockets {
             PortSpec::Dial(peer) => self.dial(port, peer),
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Bind(address) => self.bind(port, address),
+            PortSpec::Addresses => Err(PortError::Unsupported),
             PortSpec::Host(name) => {
                 self.join(port, &name);
                 Ok(())

@@ -142,7 +142,9 @@ impl Dialer {
                 self.abort(requests);
                 Dialled::Open { port, local, peer }
             }
-            PortChange::Accepted { .. } | PortChange::Eof | PortChange::Closed => Dialled::Pending,
+            PortChange::Accepted { .. } | PortChange::Addresses(_) | PortChange::Eof | PortChange::Closed => {
+                Dialled::Pending
+            }
         }
     }
 

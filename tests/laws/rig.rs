@@ -130,7 +130,7 @@ where
             PortChange::Opened { .. } => state.open = true,
             PortChange::Eof => state.ended = true,
             PortChange::Resolved(_) | PortChange::Failed(_) | PortChange::Closed => _ = self.ports.remove(&port),
-            PortChange::Accepted { .. } => {}
+            PortChange::Accepted { .. } | PortChange::Addresses(_) => {}
         }
         self.input(Input::Port(port, change));
     }

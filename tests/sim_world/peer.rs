@@ -77,6 +77,7 @@ impl Peer {
             PortChange::Eof => Heard::Eof,
             PortChange::Failed(error) => Heard::Failed(error),
             PortChange::Closed => Heard::Closed,
+            PortChange::Addresses(_) => return,
         };
         if matches!(heard, Heard::Failed(_) | Heard::Closed | Heard::Resolved(_)) {
             self.forget(port);

@@ -283,6 +283,7 @@ impl Sockets for MioSockets {
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Host(name) => self.open_host(port, &name),
             PortSpec::Bind(address) => self.bind(port, address),
+            PortSpec::Addresses => return Err(PortError::Unsupported),
         }
         .map_err(|error| port_error(&error))
     }

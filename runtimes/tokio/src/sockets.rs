@@ -148,6 +148,7 @@ impl Sockets for TokioSockets {
             PortSpec::Listen(addr) => Kind::Listener(listen(addr)?),
             PortSpec::Host(name) => self.host(port, &name),
             PortSpec::Bind(addr) => bind(addr)?,
+            PortSpec::Addresses => return Err(PortError::Unsupported),
         };
         self.insert(port, kind, false);
         Ok(())

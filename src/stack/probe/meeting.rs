@@ -73,7 +73,7 @@ impl Meeting {
             PortChange::Opened { .. } => Ok(true),
             PortChange::Failed(error) => Err(NotMet::Port(*error)),
             PortChange::Eof | PortChange::Closed => Err(NotMet::HungUp),
-            PortChange::Accepted { .. } | PortChange::Resolved(_) => Ok(false),
+            PortChange::Accepted { .. } | PortChange::Resolved(_) | PortChange::Addresses(_) => Ok(false),
         }
     }
 

@@ -129,7 +129,7 @@ impl Rendezvous {
             PortChange::Failed(_) | PortChange::Closed => self.forget(port),
             // Who ends its side before it has met somebody does not wait any more.
             PortChange::Eof if !matches!(self.guests.get(port), Some(Guest::Leaving(_))) => self.expel(port),
-            PortChange::Eof | PortChange::Resolved(_) => {}
+            PortChange::Eof | PortChange::Resolved(_) | PortChange::Addresses(_) => {}
         }
     }
 

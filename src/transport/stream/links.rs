@@ -166,7 +166,10 @@ impl Links {
             PortChange::Eof => self.on_eof(cx.now, id),
             PortChange::Failed(error) => self.remove(cx, id, DownReason::Port(error)),
             PortChange::Closed => self.remove(cx, id, DownReason::Requested),
-            PortChange::Opened { .. } | PortChange::Accepted { .. } | PortChange::Resolved(_) => {}
+            PortChange::Opened { .. }
+            | PortChange::Accepted { .. }
+            | PortChange::Resolved(_)
+            | PortChange::Addresses(_) => {}
         }
     }
 
