@@ -4,6 +4,8 @@ pub mod framed;
 #[cfg(feature = "ws")]
 pub mod http;
 pub mod noise;
+#[cfg(feature = "str0m")]
+pub mod rtc;
 #[cfg(feature = "stun")]
 pub mod stun;
 #[cfg(feature = "tls")]

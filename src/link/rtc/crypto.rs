@@ -1,0 +1,122 @@
+//! What all peers of a process share: the certificate, the provider, and the clock's origin.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use sha2::{Digest as _, Sha256};
+use str0m::RtcConfig;
+use str0m::config::{CryptoProvider, DtlsCert};
+
+use super::provider;
+use crate::machine::rng::Rng;
+use crate::machine::time::{Epoch, Instant};
+
+/// How long a certificate is valid, from a day before it was made.
+const VALIDITY: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// What all peers of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Crypto(Arc<Shared>);
+
+struct Shared {
+    epoch: Epoch,
+    certificate: DtlsCert,
+    fingerprint: [u8; 32],
+    provider: Provider,
+}
+
+enum Provider {
+    System(Arc<CryptoProvider>),
+    #[cfg(feature = "sim")]
+    Seeded(&'static super::seeded::Dtls),
+}
+
+impl Crypto {
+    /// A certificate of its own (ECDSA, P-256), whose key `aws-lc-rs` draws from the system, as it does for every
+    /// handshake. `epoch` is any pair of clocks that agree; `unix` of it dates the certificate.
+    ///
+    /// # Errors
+    /// In words: no key or no certificate could be made.
+    pub fn new(epoch: Epoch, rng: &mut Rng) -> Result<Self, String> {
+        let certificate = self_signed(epoch.unix_at_origin(), rng).map_err(|error| error.to_string())?;
+        Ok(Self::with(epoch, certificate, Provider::System(Arc::new(provider::provider()))))
+    }
+
+    /// For worlds: everything follows from the seeds of its peers. It protects nothing.
+    #[cfg(feature = "sim")]
+    pub(crate) fn seeded(epoch: Epoch) -> Self {
+        Self::with(epoch, super::seeded::certificate(), Provider::Seeded(super::seeded::dtls()))
+    }
+
+    fn with(epoch: Epoch, certificate: DtlsCert, provider: Provider) -> Self {
+        let fingerprint = Sha256::digest(&certificate.certificate).into();
+        Self(Arc::new(Shared { epoch, certificate, fingerprint, provider }))
+    }
+
+    /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.0.fingerprint
+    }
+
+    pub(super) fn is_seeded(&self) -> bool {
+        !matches!(self.0.provider, Provider::System(_))
+    }
+
+    pub(super) fn certificate(&self) -> DtlsCert {
+        self.0.certificate.clone()
+    }
+
+    pub(super) fn std(&self, at: Instant) -> std::time::Instant {
+        // Beyond what the standard library's clock can hold there is nothing to wait for.
+        self.0.epoch.std(at).or_else(|| self.0.epoch.std(Instant::ZERO)).unwrap_or_else(|| unreachable!())
+    }
+
+    /// Our moment; none for the engine's "never", which lies decades ahead.
+    pub(super) fn instant(&self, at: std::time::Instant) -> Option<Instant> {
+        let at = self.0.epoch.instant(at);
+        (at - Instant::ZERO < NEVER).then_some(at)
+    }
+
+    pub(super) fn build(&self, rng: &mut Rng, config: impl FnOnce() -> RtcConfig, now: std::time::Instant) -> str0m::Rtc {
+        #[cfg(feature = "sim")]
+        if let Provider::Seeded(dtls) = self.0.provider {
+            return dtls.with_seed(rng.u64(), || config().build(now));
+        }
+        let _ = rng;
+        config().build(now)
+    }
+
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+        match &self.0.provider {
+            Provider::System(provider) => provider.clone(),
+            #[cfg(feature = "sim")]
+            Provider::Seeded(dtls) => Arc::new(dtls.provider()),
+        }
+    }
+}
+
+/// Ten years: longer than any time-out of a peer.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl fmt::Debug for Crypto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crypto").field("fingerprint", &self.0.fingerprint).finish_non_exhaustive()
+    }
+}
+
+fn self_signed(unix: Duration, rng: &mut Rng) -> Result<DtlsCert, rcgen::Error> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, "WebRTC");
+    params.distinguished_name = name;
+    let day = Duration::from_secs(24 * 3600);
+    let from = time::OffsetDateTime::UNIX_EPOCH + unix.saturating_sub(day);
+    (params.not_before, params.not_after) = (from, from + VALIDITY);
+    // Firefox refuses two certificates of one serial number, from whichever process.
+    params.serial_number = Some(rng.array::<16>().to_vec().into());
+    let certificate = params.self_signed(&key)?.der().to_vec();
+    Ok(DtlsCert { certificate, private_key: key.serialize_der() })
+}

@@ -1,0 +1,127 @@
+//! DTLS by `dimpl` with one configuration for all peers.
+//!
+//! Making a configuration checks all of the cryptography, which takes longer than a handshake; `str0m`'s own provider
+//! does so for every peer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+
+/// The first time-out of a flight of the handshake; it doubles.
+pub(super) const FLIGHT: Duration = Duration::from_millis(250);
+/// How often a flight is sent again: with the usual four, a handshake fails after 8 s of bad luck.
+pub(super) const RETRIES: usize = 7;
+
+type Configs = Mutex<BTreeMap<Option<usize>, Arc<dimpl::Config>>>;
+
+/// The provider that all peers share.
+pub(super) fn provider() -> CryptoProvider {
+    static CACHED: Cached = Cached;
+    CryptoProvider { dtls_provider: &CACHED, ..str0m::crypto::from_feature_flags() }
+}
+
+#[derive(Debug)]
+struct Cached;
+
+impl Cached {
+    fn config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
+        static CONFIGS: LazyLock<Configs> = LazyLock::new(Mutex::default);
+        let mut configs = CONFIGS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = configs.get(&mtu) {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(build(dimpl::Config::builder(), mtu)?);
+        configs.insert(mtu, config.clone());
+        Ok(config)
+    }
+}
+
+impl DtlsProvider for Cached {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        None
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        Ok(Box::new(Instance::new(Self::config(mtu)?, certificate.clone(), version, now)))
+    }
+}
+
+/// A configuration with our times.
+pub(super) fn build(builder: dimpl::ConfigBuilder, mtu: Option<usize>) -> Result<dimpl::Config, CryptoError> {
+    // ICE has shown that the other side can be reached, so that cookies would show nothing.
+    let builder = builder.use_server_cookie(false).flight_start_rto(FLIGHT).flight_retries(RETRIES);
+    let builder = builder.handshake_timeout(Duration::from_secs(40));
+    let builder = mtu.into_iter().fold(builder, dimpl::ConfigBuilder::mtu);
+    builder.build().map_err(|error| CryptoError::Other(error.to_string()))
+}
+
+/// One connection.
+pub(super) struct Instance(dimpl::Dtls);
+
+impl Instance {
+    pub(super) fn new(config: Arc<dimpl::Config>, certificate: DtlsCert, version: DtlsVersion, now: Instant) -> Self {
+        Self(match version {
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
+            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
+            _ => dimpl::Dtls::new_12(config, certificate, now),
+        })
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+impl DtlsInstance for Instance {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        self.0.poll_output(buf)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}

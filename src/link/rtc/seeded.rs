@@ -1,0 +1,181 @@
+//! DTLS whose every draw follows from seeds, for worlds only: it protects nothing.
+//!
+//! Key exchange is a sum of public numbers, signatures are constant and never looked at, and all share one
+//! certificate; records are sealed as ever. So sizes and times of a handshake repeat. A value of this kind is made by
+//! [`World`](crate::sim::World) and by nobody else: no driver can name it, and the feature `sim` changes no peer
+//! outside worlds.
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use dimpl::crypto::{
+    ActiveKeyExchange, Buf, CryptoProvider as Primitives, KeyProvider, SignatureVerifier, SigningKey, SupportedKxGroup,
+};
+use dimpl::crypto::{HashAlgorithm, NamedGroup, SignatureAlgorithm};
+use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
+
+use super::provider::{Instance, build};
+use crate::machine::rng::Rng;
+
+/// DER of a self-signed certificate (ECDSA, P-256).
+const CERTIFICATE: &[u8] = include_bytes!("seeded/certificate.der");
+/// As long as most signatures of that curve.
+const SIGNATURE: [u8; 71] = [0x42; 71];
+const KEY: usize = 32;
+
+std::thread_local! {
+    /// What the next peer, and the next key exchange, of this thread draw from.
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The provider of all worlds.
+#[derive(Debug)]
+pub(super) struct Dtls;
+
+/// The provider of all worlds.
+pub(super) fn dtls() -> &'static Dtls {
+    &Dtls
+}
+
+/// The certificate of all peers.
+pub(super) fn certificate() -> DtlsCert {
+    DtlsCert { certificate: CERTIFICATE.to_vec(), private_key: Vec::new() }
+}
+
+/// Seeds what the engine draws next on this thread.
+pub(super) fn seed(seed: u64) {
+    fastrand::seed(seed);
+    SEED.set(seed);
+}
+
+impl Dtls {
+    /// Lets `make` draw from that seed.
+    pub(super) fn with_seed<R>(&self, value: u64, make: impl FnOnce() -> R) -> R {
+        seed(value);
+        make()
+    }
+
+    pub(super) fn provider(&'static self) -> CryptoProvider {
+        CryptoProvider { dtls_provider: self, ..str0m::crypto::from_feature_flags() }
+    }
+}
+
+impl DtlsProvider for Dtls {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        Some(certificate())
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let builder = dimpl::Config::builder().with_crypto_provider(primitives()).dangerously_set_rng_seed(SEED.get());
+        Ok(Box::new(Instance::new(Arc::new(build(builder, mtu)?), certificate.clone(), version, now)))
+    }
+}
+
+/// The real primitives, but for what draws and for what would differ in size.
+fn primitives() -> Primitives {
+    static GROUPS: [&dyn SupportedKxGroup; 1] = [&Sum];
+    static PRIMITIVES: OnceLock<Primitives> = OnceLock::new();
+    let primitives = PRIMITIVES.get_or_init(|| {
+        let real = dimpl::crypto::aws_lc_rs::default_provider();
+        Primitives {
+            kx_groups: &GROUPS,
+            signature_verification: &Anything,
+            key_provider: &Constant,
+            cipher_suites: &real.cipher_suites[..1],
+            dtls13_cipher_suites: &real.dtls13_cipher_suites[..1],
+            ..real
+        }
+    });
+    primitives.clone()
+}
+
+/// A key exchange that both sides agree in, and that hides nothing.
+#[derive(Debug)]
+struct Sum;
+
+#[derive(Debug)]
+struct Exchange {
+    public: [u8; KEY],
+}
+
+impl SupportedKxGroup for Sum {
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+
+    fn start_exchange(&self, _: Buf) -> Result<Box<dyn ActiveKeyExchange>, dimpl::CryptoError> {
+        Ok(Box::new(Exchange { public: Rng::from_u64(SEED.get()).array() }))
+    }
+}
+
+impl ActiveKeyExchange for Exchange {
+    fn pub_key(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn complete(self: Box<Self>, peer: &[u8], out: &mut Buf) -> Result<(), dimpl::CryptoError> {
+        let peer: &[u8; KEY] = peer.try_into().map_err(|_| dimpl::CryptoError::InvalidPublicKey(self.group()))?;
+        let sum: Vec<u8> = self.public.iter().zip(peer).map(|(ours, theirs)| ours.wrapping_add(*theirs)).collect();
+        out.clear();
+        out.extend_from_slice(&sum);
+        Ok(())
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X25519
+    }
+}
+
+#[derive(Debug)]
+struct Constant;
+
+impl KeyProvider for Constant {
+    fn load_private_key(&self, _: &[u8]) -> Result<Box<dyn SigningKey>, dimpl::CryptoError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl SigningKey for Constant {
+    fn sign(&mut self, _: &[u8], _: HashAlgorithm, out: &mut Buf) -> Result<(), dimpl::CryptoError> {
+        out.clear();
+        out.extend_from_slice(&SIGNATURE);
+        Ok(())
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::SHA256
+    }
+
+    fn supported_hash_algorithms(&self) -> &[HashAlgorithm] {
+        &[HashAlgorithm::SHA256]
+    }
+}
+
+#[derive(Debug)]
+struct Anything;
+
+impl SignatureVerifier for Anything {
+    fn verify_signature(
+        &self,
+        _: &[u8],
+        _: &[u8],
+        _: &[u8],
+        _: HashAlgorithm,
+        _: SignatureAlgorithm,
+    ) -> Result<(), dimpl::CryptoError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+use std::collections::VecDeque;
+
+use super::*;
+use crate::machine::ids::Ids;
+use crate::machine::time::Epoch;
+
+const FIRST: &str = "192.0.2.1:1000";
+const SECOND: &str = "192.0.2.2:2000";
+
+/// Two peers with a wire between them.
+struct Pair {
+    now: Instant,
+    rng: Rng,
+    ids: Ids,
+    peers: [Rtc; 2],
+    delay: Duration,
+    loss: f64,
+    wire: VecDeque<(Instant, usize, Outgoing)>,
+    seen: [Vec<Event>; 2],
+    log: Vec<(Instant, usize, usize)>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
+fn epoch() -> Epoch {
+    Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000))
+}
+
+fn real() -> Crypto {
+    Crypto::new(epoch(), &mut Rng::from_u64(1)).unwrap()
+}
+
+impl Pair {
+    fn new(crypto: [&Crypto; 2], partner: Partner, seed: u64) -> Self {
+        let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(seed), Ids::new());
+        let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
+        let peers = [0, 1].map(|n| Rtc::new(&mut cx, crypto[n], partner, n == 0).unwrap());
+        let (delay, wire, seen) = (Duration::from_millis(25), VecDeque::new(), [Vec::new(), Vec::new()]);
+        Self { now, rng, ids, peers, delay, loss: 0.0, wire, seen, log: Vec::new() }
+    }
+
+    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Rtc, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
+        let result = act(&mut self.peers[n], &mut cx);
+        while let Some(outgoing) = self.peers[n].poll_transmit() {
+            self.log.push((self.now, n, outgoing.data.len()));
+            if !self.rng.chance(self.loss) {
+                self.wire.push_back((self.now + self.delay, 1 - n, outgoing));
+            }
+        }
+        while let Some(event) = self.peers[n].poll_event() {
+            self.seen[n].push(event);
+        }
+        result
+    }
+
+    fn connect(&mut self) {
+        let local = [0, 1].map(|n| self.peers[n].local().clone());
+        for n in [0, 1] {
+            let Local { ufrag, password, fingerprint, sctp_init } = local[1 - n].clone();
+            let remote = Remote { ufrag, password, fingerprint, sctp_init };
+            self.with(n, |rtc, cx| {
+                let [ours, theirs] = if n == 0 { [FIRST, SECOND] } else { [SECOND, FIRST] };
+                let host = |address: &str| Candidate::new(CandidateKind::Host, address.parse().unwrap(), None);
+                assert!(rtc.add_local(cx, &host(ours)));
+                rtc.start(cx, &remote, n == 1).unwrap();
+                assert!(rtc.add_remote(cx, &host(theirs)));
+            });
+        }
+    }
+
+    fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> Option<Duration> {
+        let start = self.now;
+        while !done(self) {
+            let timers = self.peers.iter().filter_map(|peer| Some(peer.deadline()?.at));
+            let next = timers.chain(self.wire.front().map(|(at, ..)| *at)).min()?.max(self.now);
+            if next > start + limit {
+                return None;
+            }
+            self.now = next;
+            while self.wire.front().is_some_and(|(at, ..)| *at <= next) {
+                let (_, n, Outgoing { local, to, data }) = self.wire.pop_front()?;
+                self.with(n, |rtc, cx| rtc.receive(cx, to, local, &data));
+            }
+            for n in [0, 1] {
+                self.with(n, |rtc, cx| rtc.on_timeout(cx));
+            }
+        }
+        Some(self.now - start)
+    }
+
+    fn is_up(&self, n: usize) -> bool {
+        let opened = self.seen[n].iter().filter(|event| matches!(event, Event::Open(..))).count();
+        self.seen[n].contains(&Event::Connected) && opened == 2
+    }
+
+    fn messages(&self, n: usize) -> Vec<Vec<u8>> {
+        let bytes = |event: &Event| if let Event::Message { bytes, .. } = event { Some(bytes.clone()) } else { None };
+        self.seen[n].iter().filter_map(bytes).collect()
+    }
+
+    /// The time until the first message of each side has arrived, written as soon as that side is up.
+    fn first_messages(&mut self) -> Option<Duration> {
+        self.connect();
+        let mut sent = [false; 2];
+        self.run_until(Duration::from_secs(60), |pair| {
+            for n in [0, 1] {
+                if !sent[n] && pair.is_up(n) {
+                    sent[n] = pair.with(n, |rtc, cx| rtc.write(cx, BULK, true, b"first"));
+                }
+            }
+            [0, 1].iter().any(|n| pair.messages(*n) == [b"first"])
+        })
+    }
+}
+
+#[test]
+fn the_first_message_arrives_after_two_and_a_half_round_trips() {
+    let crypto = real();
+    let mut pair = Pair::new([&crypto, &crypto], Partner::Own, 1);
+    assert_eq!(pair.first_messages(), Some(Duration::from_millis(125)));
+}
+
+#[test]
+fn with_one_percent_of_loss_99_of_100_first_messages_arrive_within_400_ms() {
+    let crypto = Crypto::seeded(epoch());
+    let mut times: Vec<_> = (0..200)
+        .map(|seed| {
+            let mut pair = Pair::new([&crypto, &crypto], Partner::Own, seed);
+            pair.loss = 0.01;
+            pair.first_messages().unwrap_or_else(|| panic!("seed {seed}: no message"))
+        })
+        .collect();
+    times.sort_unstable();
+    println!("p50 {:?}, p90 {:?}, p99 {:?}, most {:?}", times[100], times[180], times[198], times[199]);
+    assert!(times[198] <= Duration::from_millis(400), "{:?}", times[198]);
+}
+
+#[test]
+fn every_bad_connection_comes_up_in_the_end() {
+    let crypto = Crypto::seeded(epoch());
+    for seed in 0..40 {
+        let mut pair = Pair::new([&crypto, &crypto], Partner::Own, seed);
+        (pair.loss, pair.delay) = (0.2, Duration::from_millis(150));
+        pair.first_messages().unwrap_or_else(|| panic!("seed {seed}: no message"));
+    }
+}
+
+#[test]
+fn worlds_repeat_and_other_peers_do_not() {
+    let run = |crypto: &Crypto, seed| {
+        let mut pair = Pair::new([crypto, crypto], Partner::Own, seed);
+        pair.loss = 0.05;
+        pair.first_messages();
+        pair.log
+    };
+    let seeded = Crypto::seeded(epoch());
+    assert_eq!(run(&seeded, 7), run(&seeded, 7));
+    assert_ne!(run(&seeded, 7), run(&seeded, 8));
+    let (one, other) = (real(), Crypto::new(epoch(), &mut Rng::from_u64(1)).unwrap());
+    assert_ne!(one.fingerprint(), other.fingerprint(), "two processes with one certificate");
+}
+
+#[test]
+fn another_certificate_than_the_announced_one_ends_the_peer() {
+    let (one, other) = (real(), Crypto::new(epoch(), &mut Rng::from_u64(2)).unwrap());
+    let mut pair = Pair::new([&one, &other], Partner::Own, 1);
+    pair.peers[1].local.fingerprint = [7; 32];
+    pair.connect();
+    let failed = |pair: &mut Pair| pair.seen[0].iter().any(|event| matches!(event, Event::Over(Over::Failed(_))));
+    pair.run_until(Duration::from_secs(60), failed).unwrap();
+    assert!(!pair.is_up(0));
+}
+
+#[test]
+fn channels_of_foreign_peers_open_in_band() {
+    let crypto = real();
+    let mut pair = Pair::new([&crypto, &crypto], Partner::Foreign, 1);
+    pair.connect();
+    let spec = ChannelSpec { label: "chat".to_owned(), ordered: true, max_retransmits: None, negotiated: None };
+    let place = pair.with(0, |rtc, cx| rtc.open_channel(cx, spec)).unwrap();
+    let open = |pair: &mut Pair| (0..2).all(|n| pair.seen[n].contains(&Event::Open(0, "chat".to_owned())));
+    let time = pair.run_until(Duration::from_secs(10), open).unwrap();
+    assert!(time <= Duration::from_millis(400), "{time:?}");
+    assert!(pair.with(0, |rtc, cx| rtc.write(cx, place, false, b"hello")));
+    pair.run_until(Duration::from_secs(10), |pair| pair.messages(1) == [b"hello"]).unwrap();
+}
+
+#[test]
+fn what_waits_is_bounded_and_room_comes_back() {
+    let crypto = real();
+    let mut pair = Pair::new([&crypto, &crypto], Partner::Own, 1);
+    pair.first_messages().unwrap();
+    let packet = vec![7; 16 * 1024 + 64];
+    let mut written = 0;
+    while pair.with(0, |rtc, _| rtc.room()) >= packet.len() {
+        assert!(pair.with(0, |rtc, cx| rtc.write(cx, BULK, true, &packet)));
+        written += 1;
+    }
+    assert!((3..=4).contains(&written), "{written}");
+    pair.peers[0].want_room();
+    pair.run_until(Duration::from_secs(10), |pair| pair.seen[0].contains(&Event::Writable)).unwrap();
+    let room = pair.with(0, |rtc, _| rtc.room());
+    assert!(room >= packet.len(), "{room}");
+    pair.run_until(Duration::from_secs(10), |pair| pair.messages(1).len() >= written).unwrap();
+}
+
+#[test]
+fn a_close_is_heard_by_the_other_side() {
+    let crypto = real();
+    let mut pair = Pair::new([&crypto, &crypto], Partner::Own, 1);
+    pair.first_messages().unwrap();
+    pair.with(0, |rtc, cx| rtc.close(cx));
+    pair.run_until(Duration::from_secs(10), |pair| pair.seen[1].contains(&Event::Over(Over::Closed))).unwrap();
+}
+
+#[test]
+fn datagrams_that_are_no_good_change_nothing() {
+    let crypto = real();
+    let mut pair = Pair::new([&crypto, &crypto], Partner::Own, 1);
+    pair.first_messages().unwrap();
+    let (to, from) = (FIRST.parse().unwrap(), SECOND.parse().unwrap());
+    for seed in 0..2_000 {
+        let mut junk = vec![0; 1 + Rng::from_u64(seed).below(200) as usize];
+        Rng::from_u64(seed).fill(&mut junk);
+        junk[0] = [0, 1, 20, 22, 23, 25, 63, 128][seed as usize % 8];
+        pair.with(0, |rtc, cx| rtc.receive(cx, to, from, &junk));
+    }
+    assert!(pair.with(1, |rtc, cx| rtc.write(cx, BULK, true, b"still here")));
+    pair.run_until(Duration::from_secs(10), |pair| pair.messages(0).last().is_some_and(|last| last == b"still here")).unwrap();
+}
