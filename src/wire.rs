@@ -1,11 +1,16 @@
 //! Pure codecs: bytes to values and back, without state or decisions.
 
+#[cfg(feature = "webrtc")]
+pub mod candidate;
 pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod outlook;
 pub mod reason;
 pub mod room;
+#[cfg(feature = "webrtc")]
+pub mod sdp;
 pub mod session;
 pub mod signal;
 #[cfg(feature = "ws")]
