@@ -158,6 +158,19 @@ impl<'a> Signal<'a> {
         }
     }
 
+    /// The attempt that it is of; none: it is not about peers.
+    pub const fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Description { attempt, .. }
+            | Self::Candidate { attempt, .. }
+            | Self::EndOfCandidates { attempt }
+            | Self::Restart { attempt }
+            | Self::Outlook { attempt, .. } => Some(*attempt),
+            Self::Reject(ending) | Self::Error(ending) | Self::Bye(ending) => Some(ending.attempt),
+            Self::SenderKey(_) | Self::WantKey(_) => None,
+        }
+    }
+
     /// Reads a message of at most `limit` bytes.
     ///
     /// # Errors
