@@ -454,4 +454,6 @@ fn shortened(text: &str) -> &str {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

@@ -93,7 +93,7 @@ fn suits(local: &Own, answer: &Description) -> Result<(), Misbehaved> {
     if suits { Ok(()) } else { Err(Misbehaved::Role) }
 }
 
-const fn opposite(setup: Setup) -> Setup {
+pub(super) const fn opposite(setup: Setup) -> Setup {
     match setup {
         Setup::ActPass => Setup::ActPass,
         Setup::Active => Setup::Passive,
