@@ -1,11 +1,18 @@
 //! Pure codecs: bytes to values and back, without state or decisions.
 
+#[cfg(feature = "webrtc")]
+pub mod candidate;
 pub mod cursor;
 pub mod frame;
 pub mod identity;
 pub mod length;
+pub mod outlook;
+#[cfg(feature = "webrtc")]
+pub mod paste;
 pub mod reason;
 pub mod room;
+#[cfg(feature = "webrtc")]
+pub mod sdp;
 pub mod session;
 pub mod signal;
 #[cfg(feature = "ws")]
