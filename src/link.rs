@@ -12,5 +12,7 @@ pub mod rtc;
 pub mod stun;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "webrtc")]
+pub mod turn;
 #[cfg(feature = "ws")]
 pub mod websocket;

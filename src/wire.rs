@@ -4,6 +4,8 @@
 pub mod candidate;
 pub mod cursor;
 pub mod frame;
+#[cfg(feature = "webrtc")]
+pub mod ice_server;
 pub mod identity;
 pub mod length;
 pub mod outlook;
