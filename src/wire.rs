@@ -1,9 +1,12 @@
 //! Pure codecs: bytes to values and back, without state or decisions.
 
+pub mod candidate;
 pub mod cursor;
 pub mod frame;
+pub mod ice_server;
 pub mod identity;
 pub mod length;
+pub mod outlook;
 pub mod reason;
 pub mod room;
 pub mod session;

@@ -8,6 +8,7 @@
 //! | 2 | `EndOfCandidates` | attempt |
 //! | 3 | `Restart` | attempt |
 //! | 4, 5, 6 | `Reject`, `Error`, `Bye` | attempt, code, text to the end |
+//! | 7 | `Outlook` | attempt, [`outlook`](super::outlook) |
 //! | 16 | `SenderKey` | room tag, generation, chain key, sequence, proof |
 //! | 17 | `WantKey` | room tag, proof |
 //!
@@ -20,6 +21,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::cursor::{Cursor, Malformed};
+use super::outlook::Outlook;
 
 /// One signal; texts lie in the message that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,13 @@ pub enum Signal<'a> {
     Error(Ending<'a>),
     /// A peer is closed.
     Bye(Ending<'a>),
+    /// What the sender knows of its ways out.
+    Outlook {
+        /// Which peer.
+        attempt: u32,
+        /// What it knows.
+        outlook: Outlook,
+    },
     /// With what the sender seals its broadcasts to a room.
     SenderKey(SenderKey),
     /// Asks for the receiver's sender key.
@@ -149,6 +158,19 @@ impl<'a> Signal<'a> {
         }
     }
 
+    /// The attempt that it belongs to; none: it is about no peer.
+    pub const fn attempt(&self) -> Option<u32> {
+        match self {
+            Self::Description { attempt, .. }
+            | Self::Candidate { attempt, .. }
+            | Self::EndOfCandidates { attempt }
+            | Self::Restart { attempt }
+            | Self::Outlook { attempt, .. } => Some(*attempt),
+            Self::Reject(ending) | Self::Error(ending) | Self::Bye(ending) => Some(ending.attempt),
+            Self::SenderKey(_) | Self::WantKey(_) => None,
+        }
+    }
+
     /// Reads a message of at most `limit` bytes.
     ///
     /// # Errors
@@ -171,6 +193,7 @@ impl<'a> Signal<'a> {
             4 => Self::Reject(Ending::take(cursor)?),
             5 => Self::Error(Ending::take(cursor)?),
             6 => Self::Bye(Ending::take(cursor)?),
+            7 => Self::Outlook { attempt: cursor.u32()?, outlook: Outlook::take(cursor)? },
             16 => Self::SenderKey(SenderKey::take(cursor)?),
             17 => Self::WantKey(WantKey { room: cursor.array()?, proof: cursor.array()? }),
             kind => return Err(SignalError::Kind(kind)),
@@ -201,6 +224,10 @@ impl<'a> Signal<'a> {
             Self::Reject(ending) => ending.put(out, 4),
             Self::Error(ending) => ending.put(out, 5),
             Self::Bye(ending) => ending.put(out, 6),
+            Self::Outlook { attempt, outlook } => {
+                head(out, 7, *attempt);
+                outlook.put(out);
+            }
             Self::SenderKey(key) => key.put(out),
             Self::WantKey(want) => {
                 out.push(17);
