@@ -324,6 +324,7 @@ impl Core {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         match event {
             SessionEvent::Readable => self.sessions.readable.push(id),
+            SessionEvent::PathSuspect(_) => {}
             SessionEvent::SignalReadable => self.on_signals(now, id),
             SessionEvent::PathClosed(path) => self.drop_path(now, id, path, Unreachable::TimedOut),
             SessionEvent::Closed(reason) => self.end_session(id, reason.into()),

@@ -136,7 +136,7 @@ impl Core {
     pub(in crate::hub) fn path_info(&self, link: LinkId, id: SessionId) -> PathInfo {
         let neighbour = self.links.get(link).and_then(|link| link.address());
         let direct = neighbour.is_some() && neighbour == self.sessions.get(id).map(|entry| entry.peer);
-        PathInfo { direct, lossy: !direct, private: direct }
+        PathInfo { direct, lossy: !direct, private: direct, split: false }
     }
 
     pub(in crate::hub) fn close_route(&mut self, now: Instant, link: LinkId, route: u32, reason: Unreachable) {
