@@ -8,5 +8,7 @@ pub mod noise;
 pub mod stun;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "webrtc")]
+pub mod turn;
 #[cfg(feature = "ws")]
 pub mod websocket;

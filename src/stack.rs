@@ -1,6 +1,8 @@
 //! Links composed once, for the transports.
 
 pub mod dial;
+#[cfg(feature = "webrtc")]
+pub mod gather;
 #[cfg(feature = "stun")]
 pub mod probe;
 pub mod stream;

@@ -9,7 +9,10 @@ pub mod length;
 pub mod outlook;
 pub mod reason;
 pub mod room;
+#[cfg(feature = "webrtc")]
+pub mod sdp;
 pub mod session;
 pub mod signal;
+mod text;
 #[cfg(feature = "ws")]
 pub mod websocket;

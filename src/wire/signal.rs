@@ -8,7 +8,7 @@
 //! | 2 | `EndOfCandidates` | attempt |
 //! | 3 | `Restart` | attempt |
 //! | 4, 5, 6 | `Reject`, `Error`, `Bye` | attempt, code, text to the end |
-//! | 7 | `Outlook` | attempt, [`outlook`](super::outlook) |
+//! | 7 | `Outlook` | attempt, four bytes of [`Outlook`]; what follows them is for later versions |
 //! | 16 | `SenderKey` | room tag, generation, chain key, sequence, proof |
 //! | 17 | `WantKey` | room tag, proof |
 //!
@@ -316,6 +316,7 @@ mod tests {
             Signal::Reject(ending),
             Signal::Error(ending),
             Signal::Bye(ending),
+            Signal::Outlook { attempt: 5, outlook: Outlook { ipv6: true, ..Outlook::default() } },
             Signal::SenderKey(key),
             Signal::WantKey(WantKey { room: [6; 16], proof: [7; 32] }),
         ]
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_sender_key_is_not_shown_and_not_copied_by_growing() {
-        let signal = signals().remove(8);
+        let signal = signals().remove(9);
         assert!(format!("{signal:?}").contains("ChainKey(..)"));
         assert_eq!(signal.encode().capacity(), 128);
     }

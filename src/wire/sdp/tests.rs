@@ -1,0 +1,1 @@
+//! Descriptions as browsers and libraries write them.
