@@ -103,7 +103,7 @@ struct Pair {
 impl Pair {
     fn new(sealed: bool) -> Self {
         let (limits, now) = (Limits::default(), Instant::from_nanos(1));
-        let info = PathInfo { direct: true, lossy: false, private: !sealed };
+        let info = PathInfo { direct: true, lossy: false, private: !sealed, split: false };
         let ends = [true, false].map(|initiator| {
             let (ours, theirs) = if initiator { ([1; 32], [2; 32]) } else { ([2; 32], [1; 32]) };
             let keys = (Sealer::new(&ours), Opener::new(&theirs));

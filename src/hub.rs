@@ -10,6 +10,8 @@
 //!   endpoint; a number of 32 bits stands for it on each link.
 //! - *Sessions* ([`session`], [`opening`], `sessions`). What two endpoints share: channels, over any number of routes,
 //!   sealed end to end wherever a route is not private by itself. A relay reads nothing.
+//! - *Direct paths* (`upgrades`, [`explain`]). A session that stands gets a path without a relay where one can be had,
+//!   and the hub says why not where not.
 //! - *Relays* ([`policy`]). A hub with a [`Policy`] passes on what is for others, within [`Quotas`], and drops what
 //!   exceeds them; it never makes one neighbour wait for another.
 //!
@@ -21,6 +23,7 @@ mod calls;
 pub mod channel;
 mod core;
 pub mod event;
+pub mod explain;
 mod links;
 mod memberships;
 mod neighbour;
@@ -35,6 +38,7 @@ pub mod session;
 mod sessions;
 pub mod statistics;
 mod transports;
+mod upgrades;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -46,7 +50,7 @@ use opening::{Decision, Purpose};
 pub use policy::{Policy, Quotas};
 pub use rooms::{BroadcastError, JoinError, Member, RoomEvent};
 pub use session::event::{PathPolicy, PathReport, SendError};
-pub use statistics::Statistics;
+pub use statistics::{PathStatistics, Statistics};
 use transports::Slot;
 
 use crate::link::noise::{Identity, Token};
@@ -213,6 +217,13 @@ impl Hub {
     /// The path that a session uses.
     pub fn path(&self, session: SessionId) -> Option<PathReport> {
         self.core.sessions.live(session)?.path()
+    }
+
+    /// Every path of a session, and what it has carried.
+    pub fn path_statistics(&self, session: SessionId) -> Vec<PathStatistics> {
+        let Some(live) = self.core.sessions.live(session) else { return Vec::new() };
+        let peer = |path| self.core.direct_links(session, path).and_then(|_| self.peer_report(session));
+        live.paths().map(|counts| PathStatistics { counts, peer: peer(counts.path) }).collect()
     }
 
     /// The channel of that label.

@@ -5,6 +5,8 @@
 //! | [`stream`] | `tcp:` `tls:` `ws:` `wss:` `pair:` | messages on byte streams, dialled or accepted |
 //! | [`offline`] | `offline` | connects at once, discards what is sent |
 //!
+//! An [`Upgrade`](upgrade::Upgrade) is a transport whose links two sides agree on by signals, which a session carries.
+//!
 //! [`Alone`] makes any transport usable without a hub. A user's own transport implements the trait and goes
 //! wherever these go.
 //!
@@ -15,6 +17,7 @@ pub mod alone;
 pub mod offline;
 mod outbox;
 pub mod stream;
+pub mod upgrade;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,10 +1,8 @@
 //! Pure codecs: bytes to values and back, without state or decisions.
 
-#[cfg(feature = "webrtc")]
 pub mod candidate;
 pub mod cursor;
 pub mod frame;
-#[cfg(feature = "webrtc")]
 pub mod ice_server;
 pub mod identity;
 pub mod length;
@@ -17,5 +15,6 @@ pub mod room;
 pub mod sdp;
 pub mod session;
 pub mod signal;
+mod text;
 #[cfg(feature = "ws")]
 pub mod websocket;

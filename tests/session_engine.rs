@@ -8,5 +8,7 @@ mod hostile;
 mod net;
 #[path = "session_engine/property.rs"]
 mod property;
+#[path = "session_engine/split.rs"]
+mod split;
 #[path = "session_engine/stories.rs"]
 mod stories;

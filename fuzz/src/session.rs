@@ -54,7 +54,7 @@ struct Victim {
 }
 
 const fn path_info(bits: u8) -> PathInfo {
-    PathInfo { direct: bits & 1 != 0, lossy: bits & 2 != 0, private: bits & 4 == 0 }
+    PathInfo { direct: bits & 1 != 0, lossy: bits & 2 != 0, private: bits & 4 == 0, split: false }
 }
 
 impl Victim {

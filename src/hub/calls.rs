@@ -51,6 +51,7 @@ impl Core {
 
     pub(super) fn set_policy(&mut self, cx: &mut Cx<'_>, id: SessionId, policy: PathPolicy) {
         self.sessions.set_policy(cx.now, id, policy);
+        self.on_policy(cx.now, id, policy);
         self.seek_path(cx.now, id);
         self.after_session(cx.now, id);
     }

@@ -15,6 +15,7 @@ use super::presence::Watchers;
 use super::routes::Target;
 use super::sessions::Sessions;
 use super::statistics::Statistics;
+use super::upgrades::Upgrades;
 use super::{Config, SessionId, TransportId};
 use crate::link::noise::{Identity, Token};
 use crate::machine::Cx;
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub(super) watchers: Watchers,
     pub(super) sessions: Sessions,
     pub(super) rooms: Rooms,
+    pub(super) upgrades: Upgrades,
     pub(super) priorities: Table<TransportId, Option<u8>>,
     pub(super) link_deadlines: DeadlineHeap<LinkId>,
     pub(super) statistics: Statistics,
@@ -63,6 +65,7 @@ impl Core {
             rooms: Rooms::new(&config.limits, config.quotas.rooms),
             accounts: Accounts::new(config.quotas),
             sessions: Sessions::new(),
+            upgrades: Upgrades::default(),
             limits: config.limits,
             policy: config.policy,
             token: config.token,
@@ -99,6 +102,22 @@ impl Core {
         self.events.push_back(event);
     }
 
+    /// Whether too many events wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.events.len() >= self.limits.events
+    }
+
+    /// Memory to open packets in, empty.
+    pub(super) fn take_scratch(&mut self) -> Vec<u8> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch
+    }
+
+    pub(super) fn give_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
+    }
+
     /// Whether there is something to take that was not told of yet.
     pub(super) fn take_news(&mut self) -> bool {
         let some = !self.events.is_empty() || !self.sessions.readable.is_empty();
@@ -117,7 +136,7 @@ impl Core {
 
     /// Works off what came in while the transports had us.
     pub(super) fn settle(&mut self, cx: &mut Cx<'_>) {
-        while self.events.len() < self.limits.events {
+        while !self.is_full() {
             let Some((link, message)) = self.inbox.pop_front() else { break };
             self.inbox_bytes -= cost(&message);
             self.on_message(cx, link, message);
@@ -147,7 +166,10 @@ impl Core {
 
     fn resume(&mut self) {
         for id in std::mem::take(&mut self.stopped) {
-            let Some(link) = self.links.get_mut(id) else { continue };
+            let Some(link) = self.links.get_mut(id) else {
+                self.resume_private(id);
+                continue;
+            };
             link.stopped = false;
             self.commands.push_back((link.transport, TransportCommand::Resume(id)));
         }
@@ -155,23 +177,28 @@ impl Core {
 
     /// Lets the link's messages wait until it is resumed.
     pub(super) fn stop(&mut self, id: LinkId) -> Flow {
-        if let Some(link) = self.links.get_mut(id)
-            && !std::mem::replace(&mut link.stopped, true)
-        {
+        let first = match self.links.get_mut(id) {
+            Some(link) => !std::mem::replace(&mut link.stopped, true),
+            None => self.stop_private(id),
+        };
+        if first {
             self.stopped.push(id);
         }
         Flow::Stop
     }
 
-    fn keep(&mut self, id: LinkId, message: Vec<u8>) -> Flow {
+    pub(super) fn keep(&mut self, id: LinkId, message: Vec<u8>) -> Flow {
         self.inbox_bytes += cost(&message);
         self.inbox.push_back((id, message));
         let proved = self.links.get(id).is_some_and(|link| matches!(link.state, State::Proved(_)));
         if proved && self.inbox_bytes < self.limits.inbox { Flow::Go } else { self.stop(id) }
     }
 
-    fn on_message(&mut self, cx: &mut Cx<'_>, id: LinkId, message: Vec<u8>) {
-        let Some(link) = self.links.get(id).filter(|link| link.end.is_none()) else { return };
+    fn on_message(&mut self, cx: &mut Cx<'_>, id: LinkId, mut message: Vec<u8>) {
+        let Some(link) = self.links.get(id) else { return self.take_private(cx.now, id, &mut message) };
+        if link.end.is_some() {
+            return;
+        }
         match link.state {
             State::Proving(_) => self.on_proof(cx, id, &message),
             State::Greeting => self.on_greeting(cx, id, &message),
@@ -255,10 +282,8 @@ impl Core {
     }
 
     fn receive(&mut self, now: Instant, id: LinkId, message: Payload<'_>) -> Flow {
-        let Some(link) = self.links.get_mut(id) else {
-            // Told of before its `Up`: the same bytes have brought the link up.
-            return self.keep(id, message.into_vec());
-        };
+        // If it is nobody's, it was told of before its `Up`: the same bytes have brought the link up.
+        let Some(link) = self.links.get_mut(id) else { return self.receive_private(now, id, message) };
         if link.end.is_some() {
             return Flow::Go;
         }
@@ -294,9 +319,7 @@ impl Core {
         match link.routes.get(route) {
             Some(Target::Forward(forward)) => self.forward(now, id, forward, &message[DATA_HEAD..]),
             // Where too many events wait, what could bring more waits too.
-            Some(Target::Path(session, path))
-                if self.sessions.is_live(session) && self.events.len() < self.limits.events =>
-            {
+            Some(Target::Path(session, path)) if self.sessions.is_live(session) && !self.is_full() => {
                 self.receive_packet(now, session, path, &mut message[DATA_HEAD..]);
             }
             Some(Target::Path(..) | Target::Fresh { .. }) => return self.keep(id, message.to_vec()),
@@ -314,7 +337,7 @@ impl Core {
 
     fn supply_with(&mut self, now: Instant, id: LinkId, scratch: &mut Vec<u8>, out: &mut dyn Framer) -> bool {
         loop {
-            let Some(link) = self.links.get_mut(id) else { return false };
+            let Some(link) = self.links.get_mut(id) else { return self.supply_private(now, id, scratch, out) };
             match link.supply(out) {
                 Supplied::Written => return true,
                 Supplied::Turn(session) => {

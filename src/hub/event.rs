@@ -10,6 +10,7 @@ use super::{RoomId, SessionId, TransportId};
 use crate::link::noise::ProofError;
 use crate::machine::ids::LinkId;
 use crate::transport::DownReason;
+use crate::transport::upgrade::PeerState;
 use crate::wire::frame::{Farewell, FrameError, Unreachable};
 use crate::wire::identity::{Address, EndpointId, Instance};
 
@@ -91,6 +92,13 @@ pub enum Event {
         peer: Address,
         /// The path; it displays as "relayed 34 ms".
         path: PathReport,
+    },
+    /// The making of a session's direct path goes on, or it has ended.
+    Peer {
+        /// The session.
+        session: SessionId,
+        /// How far it is.
+        state: PeerState,
     },
     /// A session has no path; it lives on for [`Limits::resume_time`](crate::machine::limits::Limits::resume_time).
     Disconnected {

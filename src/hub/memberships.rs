@@ -244,11 +244,15 @@ impl Core {
     pub(super) fn on_signals(&mut self, now: Instant, id: SessionId) {
         let Some(peer) = self.sessions.get(id).map(|entry| entry.peer) else { return };
         while let Some(session) = self.sessions.live_mut(id) {
-            let Some(signal) = session.recv_signal().map(|signal| Zeroizing::new(signal.into_vec())) else { return };
-            let Ok(signal) = Signal::decode(&signal, self.limits.signal) else {
+            let Some(bytes) = session.recv_signal().map(|signal| Zeroizing::new(signal.into_vec())) else { return };
+            let Ok(signal) = Signal::decode(&bytes, self.limits.signal) else {
                 self.statistics.dropped_frames += 1;
                 continue;
             };
+            if signal.room().is_none() {
+                self.on_peer_signal(now, id, &signal, &bytes);
+                continue;
+            }
             let ids: Vec<_> = self.rooms.ours.keys().collect();
             for room in ids {
                 self.with_room(now, room, |room, mut out| room.on_signal(now, peer, &signal, &mut out));

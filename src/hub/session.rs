@@ -23,6 +23,9 @@
 //! it goes again on the best other path, and the peer is told, so that it stops to prefer it too. It is asked until it
 //! answers, and closed if it stays silent. A session without any path waits for one.
 //!
+//! *Split paths* have two lanes: what must arrive goes by `bulk`, where nothing is lost and much may wait, and what
+//! must be fast by `quick`, in packets of one datagram (`supply.rs`).
+//!
 //! *The end.* `close` sends what was accepted, then a goodbye; the peer delivers all before it tells
 //! (`closing.rs`).
 //!
@@ -105,6 +108,8 @@ pub struct Session {
     repeats: u32,
     timers: TimerTable<SESSION_TIMERS>,
     ready: SmallVec<[PathId; 4]>,
+    /// The same of `quick` lanes.
+    ready_quick: SmallVec<[PathId; 2]>,
     events: VecDeque<SessionEvent>,
     statistics: SessionStatistics,
     /// Counts packets taken in and runs sent, to tell now from before.
@@ -200,6 +205,7 @@ impl Session {
             repeats: 0,
             timers: TimerTable::default(),
             ready: SmallVec::new(),
+            ready_quick: SmallVec::new(),
             events: VecDeque::new(),
             statistics: SessionStatistics::default(),
             turn: 0,
@@ -269,6 +275,11 @@ impl Session {
         self.ready.pop()
     }
 
+    /// A split path whose `quick` lane has gained something to send since [`Self::supply_quick`] said false.
+    pub fn pop_ready_quick(&mut self) -> Option<PathId> {
+        self.ready_quick.pop()
+    }
+
     /// When [`Self::on_timeout`] is due.
     pub fn deadline(&self) -> Option<Deadline> {
         let paths = self.paths.iter().filter_map(|path| path.timers.earliest::<timers::PathTimer>());
@@ -316,7 +327,9 @@ impl Session {
             self.timers.set(SessionTimer::Lifetime, expiry);
         }
         let Some(index) = self.current.and_then(|current| self.index(current)) else { return };
-        if self.paths[index].idle && self.paths[index].has_window() {
+        if self.paths[index].info.split && !self.lanes[lane].reliable {
+            self.wake_quick(index);
+        } else if self.paths[index].idle && self.paths[index].has_window() {
             self.wake(index);
         }
     }
@@ -338,6 +351,14 @@ impl Session {
 
     fn index(&self, id: PathId) -> Option<usize> {
         self.paths.iter().position(|path| path.id == id)
+    }
+
+    /// Tells that the `quick` lane of a path has something to send.
+    fn wake_quick(&mut self, index: usize) {
+        let path = &mut self.paths[index];
+        if std::mem::take(&mut path.quick_idle) {
+            self.ready_quick.push(path.id);
+        }
     }
 
     /// Tells that a path has something to send.

@@ -23,6 +23,7 @@ use super::event::{Closed, Event};
 use super::opening::{Ended, Opening, Purpose, is_unknown};
 use super::session::Session;
 use super::session::event::{CloseReason, PathId, PathPolicy, SessionEvent};
+use super::upgrades::Direct;
 use crate::machine::ids::{LinkId, Slab, Table};
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
@@ -62,11 +63,13 @@ pub(super) struct Sessions {
 /// One session.
 pub(super) struct Entry {
     pub(super) peer: Address,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     progress: Progress,
     paths: SmallVec<[Path; 2]>,
-    policy: PathPolicy,
-    initiator: bool,
+    pub(super) policy: PathPolicy,
+    pub(super) initiator: bool,
+    /// What there is of direct paths, once there is something.
+    pub(super) direct: Option<Box<Direct>>,
     /// The last word of the handshake, in case it was lost.
     verdict: Option<Box<[u8]>>,
     /// When paths are looked for again.
@@ -116,22 +119,24 @@ impl Sessions {
         self.table.get(id)
     }
 
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Entry> {
+        self.table.get_mut(id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = SessionId> {
+        self.table.keys()
+    }
+
     pub(super) fn is_live(&self, id: SessionId) -> bool {
         self.live(id).is_some()
     }
 
     pub(super) fn live(&self, id: SessionId) -> Option<&Session> {
-        match &self.table.get(id)?.progress {
-            Progress::Live(session) => Some(session),
-            _ => None,
-        }
+        self.table.get(id)?.live()
     }
 
     pub(super) fn live_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        match &mut self.table.get_mut(id)?.progress {
-            Progress::Live(session) => Some(session),
-            _ => None,
-        }
+        self.table.get_mut(id)?.live_mut()
     }
 
     pub(super) fn channel(&self, id: SessionId, label: &str) -> Option<ChannelId> {
@@ -176,7 +181,7 @@ impl Sessions {
         }
     }
 
-    fn set_deadline(&mut self, id: SessionId) {
+    pub(super) fn set_deadline(&mut self, id: SessionId) {
         let Some(entry) = self.table.get(id) else { return self.deadlines.set(id, None) };
         let own = match &entry.progress {
             Progress::Wanted { until, .. } => Some(Deadline::new(*until, "route of a session")),
@@ -185,7 +190,8 @@ impl Sessions {
         };
         let retry = entry.retry.map(|at| Deadline::new(at, "path of a session"));
         let routes = entry.paths.iter().filter_map(|path| Some(Deadline::new(path.until?, "answer of a route")));
-        let earliest = own.into_iter().chain(retry).chain(routes).min_by_key(|deadline| deadline.at);
+        let direct = entry.direct.as_ref().and_then(|direct| direct.deadline());
+        let earliest = own.into_iter().chain(retry).chain(direct).chain(routes).min_by_key(|deadline| deadline.at);
         self.deadlines.set(id, earliest);
     }
 }
@@ -212,7 +218,38 @@ impl Path {
 impl Entry {
     fn new(peer: Address, purpose: Purpose, progress: Progress, initiator: bool) -> Self {
         let (paths, policy, pause) = (SmallVec::new(), PathPolicy::PreferDirect, first_pause(initiator));
-        Self { peer, purpose, progress, paths, policy, initiator, verdict: None, retry: None, pause, told: initiator }
+        Self {
+            peer,
+            purpose,
+            progress,
+            paths,
+            policy,
+            initiator,
+            direct: None,
+            verdict: None,
+            retry: None,
+            pause,
+            told: initiator,
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<&Session> {
+        match &self.progress {
+            Progress::Live(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub(super) fn live_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.progress {
+            Progress::Live(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The links over which it has open routes.
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.paths.iter().filter(|path| path.theirs.is_some()).map(|path| path.link)
     }
 
     /// Paths are looked for again, with pauses that double. Who has one stops at the longest: the other side may have
@@ -302,6 +339,7 @@ impl Core {
             Ok(()) => {}
             Err(error) if error.closes_path() => {
                 self.statistics.misbehaved_paths += 1;
+                self.on_closed_direct(now, id, path);
                 return self.drop_path(now, id, path, Unreachable::Misbehaved);
             }
             Err(_) => self.statistics.dropped_packets += 1,
@@ -314,6 +352,11 @@ impl Core {
         while let Some(path) = self.sessions.live_mut(id).and_then(Session::pop_ready) {
             self.list_path(id, path);
         }
+        while let Some(path) = self.sessions.live_mut(id).and_then(Session::pop_ready_quick) {
+            if let Some((_, quick)) = self.direct_links(id, path) {
+                self.wake_private(quick);
+            }
+        }
         while let Some(event) = self.sessions.live_mut(id).and_then(Session::poll_event) {
             self.on_session_event(now, id, event);
         }
@@ -324,8 +367,12 @@ impl Core {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         match event {
             SessionEvent::Readable => self.sessions.readable.push(id),
+            SessionEvent::PathSuspect(path) => self.on_suspect_path(now, id, path),
             SessionEvent::SignalReadable => self.on_signals(now, id),
-            SessionEvent::PathClosed(path) => self.drop_path(now, id, path, Unreachable::TimedOut),
+            SessionEvent::PathClosed(path) => {
+                self.drop_path(now, id, path, Unreachable::TimedOut);
+                self.on_closed_direct(now, id, path);
+            }
             SessionEvent::Closed(reason) => self.end_session(id, reason.into()),
             SessionEvent::Disconnected => {
                 entry.retry_soon(now);
@@ -335,13 +382,17 @@ impl Core {
                 entry.pause = first_pause(entry.initiator);
                 self.tell(id, |session, _| Event::Reconnected { session });
             }
+            SessionEvent::Writable(ChannelId::SIGNALS) => self.flush_signals(now, id),
             SessionEvent::Writable(channel) => self.tell(id, |session, _| Event::Writable { session, channel }),
-            SessionEvent::Path(path) => self.tell(id, |session, peer| Event::Path { session, peer, path }),
+            SessionEvent::Path(path) => {
+                self.tell(id, |session, peer| Event::Path { session, peer, path });
+                self.seek_direct(now, id);
+            }
         }
     }
 
     /// Tells the application something of a session of its own.
-    fn tell(&mut self, id: SessionId, event: impl FnOnce(SessionId, Address) -> Event) {
+    pub(super) fn tell(&mut self, id: SessionId, event: impl FnOnce(SessionId, Address) -> Event) {
         let Some(entry) = self.sessions.get(id) else { return };
         if entry.purpose == Purpose::Application {
             self.event(event(id, entry.peer));
@@ -350,6 +401,7 @@ impl Core {
 
     pub(super) fn on_session_timeout(&mut self, cx: &mut Cx<'_>, id: SessionId) {
         self.give_up_routes(cx.now, id);
+        self.on_direct_timeout(cx.now, id);
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
         if entry.retry.take_if(|at| *at <= cx.now).is_some() {
             if !entry.is_connected() {
@@ -387,7 +439,9 @@ impl Core {
     }
 
     fn end_session(&mut self, id: SessionId, reason: Closed) {
-        let Some(entry) = self.sessions.table.remove(id) else { return };
+        let Some(mut entry) = self.sessions.table.remove(id) else { return };
+        let direct = entry.direct.take();
+        self.forget_direct(id, direct.as_deref());
         for path in &entry.paths {
             self.free_route(path.link, path.ours, path.theirs, Unreachable::Closed);
         }

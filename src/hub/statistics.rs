@@ -2,6 +2,18 @@
 
 use std::fmt::Write as _;
 
+use super::session::event::PathCounts;
+use crate::transport::upgrade::PeerReport;
+
+/// One path of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathStatistics {
+    /// What the session knows of it.
+    pub counts: PathCounts,
+    /// What its transport knows of it, where the path is one of an upgrade.
+    pub peer: Option<PeerReport>,
+}
+
 macro_rules! statistics {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident,)*) => {
         /// Counters and gauges of one hub. Drops are counted by their reason.

@@ -11,18 +11,49 @@ use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::port::{PortChange, PortRequest};
 use crate::machine::{Cx, Fill, Input, Output};
+use crate::transport::upgrade::Upgrade;
 use crate::transport::{Transport, TransportCommand, TransportEvent};
 
 /// A transport, and how far the application was told of it.
 pub(super) struct Slot {
-    transport: Box<dyn Transport + Send>,
+    transport: Carrier,
     announced: bool,
     removing: bool,
 }
 
+enum Carrier {
+    Plain(Box<dyn Transport + Send>),
+    Upgrade(Box<dyn Upgrade + Send>),
+}
+
 impl Slot {
     pub(super) const fn new(transport: Box<dyn Transport + Send>) -> Self {
-        Self { transport, announced: false, removing: false }
+        Self { transport: Carrier::Plain(transport), announced: false, removing: false }
+    }
+
+    pub(super) const fn upgrade(upgrade: Box<dyn Upgrade + Send>) -> Self {
+        Self { transport: Carrier::Upgrade(upgrade), announced: false, removing: false }
+    }
+
+    fn transport(&mut self) -> &mut dyn Transport {
+        match &mut self.transport {
+            Carrier::Plain(transport) => transport,
+            Carrier::Upgrade(upgrade) => upgrade,
+        }
+    }
+
+    pub(super) fn as_upgrade(&self) -> Option<&(dyn Upgrade + Send)> {
+        match &self.transport {
+            Carrier::Plain(_) => None,
+            Carrier::Upgrade(upgrade) => Some(&**upgrade),
+        }
+    }
+
+    pub(super) fn as_upgrade_mut(&mut self) -> Option<&mut (dyn Upgrade + Send + 'static)> {
+        match &mut self.transport {
+            Carrier::Plain(_) => None,
+            Carrier::Upgrade(upgrade) => Some(&mut **upgrade),
+        }
     }
 }
 
@@ -35,7 +66,7 @@ impl Hub {
     pub(super) fn give(&mut self, cx: &mut Cx<'_>, id: TransportId, input: Input<'_, TransportCommand>) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         let mut upper = Lent { core: &mut self.core, now: cx.now };
-        slot.transport.handle(cx, input, &mut upper);
+        slot.transport().handle(cx, input, &mut upper);
         self.touched.push(id);
     }
 
@@ -55,7 +86,7 @@ impl Hub {
         let Some(&owner) = self.owners.get(port) else { return Fill::Done };
         let Some(slot) = self.slots.get_mut(owner) else { return Fill::Done };
         let mut upper = Lent { core: &mut self.core, now: cx.now };
-        let fill = slot.transport.fill(cx, port, buf, &mut upper);
+        let fill = slot.transport().fill(cx, port, buf, &mut upper);
         self.touched.push(owner);
         fill
     }
@@ -77,9 +108,10 @@ impl Hub {
             for transport in std::mem::take(&mut self.core.proved) {
                 self.announce(transport);
             }
-            if self.core.commands.is_empty() {
+            if self.core.commands.is_empty() && !self.core.upgrades.has_orders() {
                 return;
             }
+            self.obey(cx);
             while let Some((id, command)) = self.core.commands.pop_front() {
                 self.command(cx, id, command);
             }
@@ -87,11 +119,13 @@ impl Hub {
     }
 
     fn drain(&mut self, cx: &mut Cx<'_>, id: TransportId) {
+        let is_upgrade = self.core.upgrades.transport == Some(id);
         while let Some(slot) = self.slots.get_mut(id) {
-            match slot.transport.poll(cx) {
+            match slot.transport().poll(cx) {
                 Output::Port(port, request) => self.on_request(id, port, request),
                 Output::Event(event) => self.on_event(cx, id, event),
                 Output::Ready(port) => self.ready.push(port),
+                Output::Wait(_) if is_upgrade && self.hear_peers(cx) => {}
                 Output::Wait(deadline) => return self.deadlines.set(id, deadline),
             }
         }
@@ -128,12 +162,12 @@ impl Hub {
                 let removing = self.slots.get(id).is_some_and(|slot| slot.removing);
                 if !removing {
                     self.core.event(Event::Failed { transport: id, reason: LinkEnd::Down(reason) });
-                    self.end_transport(id);
+                    self.end_transport(cx, id);
                 }
             }
             TransportEvent::Stopped => {
                 self.core.event(Event::Removed { transport: id });
-                self.end_transport(id);
+                self.end_transport(cx, id);
             }
         }
     }
@@ -149,10 +183,13 @@ impl Hub {
         let Some(slot) = self.slots.get_mut(id).filter(|slot| !slot.removing) else { return };
         slot.removing = true;
         self.core.leave_transport(cx, id);
+        self.core.upgrade_leaves(cx.now, id);
+        self.obey(cx);
         self.command(cx, id, TransportCommand::Stop);
     }
 
-    fn end_transport(&mut self, id: TransportId) {
+    fn end_transport(&mut self, cx: &mut Cx<'_>, id: TransportId) {
+        self.core.upgrade_is_gone(cx.now, id);
         self.slots.remove(id);
         self.touched.remove(id);
         self.deadlines.set(id, None);

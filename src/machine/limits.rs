@@ -70,6 +70,18 @@ pub struct Limits {
     pub suspicion: Duration,
     /// Silence of a path that owes an answer, after which it is closed.
     pub path_silence: Duration,
+    /// Attempts at a direct path of one session within a minute, of both sides; more are refused, or wait.
+    pub attempts: u32,
+    /// From the start of an attempt at a direct path until it is given up, unless it is up.
+    pub attempt_time: Duration,
+    /// Between an attempt at a direct path that failed and the next; it doubles with each failure.
+    pub attempt_pause: Duration,
+    /// The longest such pause.
+    pub attempt_pause_most: Duration,
+    /// How long a direct path may be suspect until it is given up for a new one.
+    pub replace_after: Duration,
+    /// Signals of one attempt that wait for the session to take them; with more the attempt fails.
+    pub waiting_signals: usize,
     /// Rooms that a relay keeps; more are refused.
     pub rooms: usize,
     /// Members of one room; a relay refuses more, and a member leaves a room whose list is longer.
@@ -126,6 +138,12 @@ impl Default for Limits {
             resume_time: Duration::from_secs(60),
             suspicion: Duration::from_millis(250),
             path_silence: Duration::from_secs(5),
+            attempts: 20,
+            attempt_time: Duration::from_secs(30),
+            attempt_pause: Duration::from_secs(2),
+            attempt_pause_most: Duration::from_secs(60),
+            replace_after: Duration::from_secs(1),
+            waiting_signals: 64,
             rooms: 10_000,
             room_members: 1_000,
             room_broadcast: 16 * 1024,

@@ -17,7 +17,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::sdp::text::{ice_chars, number};
+use super::text::{ice_chars, number};
 
 /// The longest attribute that is read, in bytes.
 pub const MAX_CANDIDATE: usize = 1024;

@@ -15,6 +15,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+#[cfg(feature = "webrtc")]
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -316,6 +317,7 @@ impl IceServer {
 ///
 /// # Errors
 /// The first rule that it breaks.
+#[cfg(feature = "webrtc")]
 pub fn parse_ice_servers(json: &str) -> Result<Vec<IceServer>, IceServerError> {
     if json.len() > LONGEST_LIST {
         return Err(IceServerError::ListTooLong);
@@ -340,6 +342,7 @@ pub fn parse_ice_servers(json: &str) -> Result<Vec<IceServer>, IceServerError> {
     Ok(servers)
 }
 
+#[cfg(feature = "webrtc")]
 fn word<'a>(entry: &'a Value, index: usize, member: &'static str) -> Result<&'a str, IceServerError> {
     match entry.get(member) {
         None | Some(Value::Null) => Ok(""),
@@ -348,6 +351,7 @@ fn word<'a>(entry: &'a Value, index: usize, member: &'static str) -> Result<&'a 
     }
 }
 
+#[cfg(feature = "webrtc")]
 fn urls(entry: &Value, index: usize) -> Result<Vec<&str>, IceServerError> {
     match entry.get("urls") {
         Some(Value::String(uri)) => Ok(vec![uri]),
@@ -358,7 +362,7 @@ fn urls(entry: &Value, index: usize) -> Result<Vec<&str>, IceServerError> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "webrtc"))]
 mod tests {
     use super::*;
 

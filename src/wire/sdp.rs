@@ -18,13 +18,13 @@
 
 mod emit;
 mod parse;
-pub(crate) mod text;
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 use super::candidate::Candidate;
+use super::text;
 
 /// The most sections that a description may have.
 pub const MAX_SECTIONS: usize = 64;

@@ -12,9 +12,10 @@ use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::wire::session::SessionKey;
 
-pub(super) const DIRECT: PathInfo = PathInfo { direct: true, lossy: false, private: false };
-pub(super) const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true };
-pub(super) const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
+pub(super) const DIRECT: PathInfo = PathInfo { direct: true, lossy: false, private: false, split: false };
+pub(super) const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true, split: false };
+pub(super) const SPLIT: PathInfo = PathInfo { direct: true, lossy: false, private: true, split: true };
+pub(super) const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false, split: false };
 
 /// What happens to packets on a way.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,12 @@ pub(super) struct Wire {
     /// Packets of that end are lost, or stall where nothing gets lost.
     pub(super) cut: [bool; 2],
     stalled: [Vec<Vec<u8>>; 2],
+    /// What split paths have carried by their lanes.
+    pub(super) carried: [usize; 2],
+    /// Whether what goes by `bulk` stalls.
+    pub(super) stall_bulk: bool,
+    /// What `quick` takes longer than the path.
+    pub(super) quick_delay: Duration,
     last: [Instant; 2],
 }
 
@@ -124,8 +131,13 @@ impl Net {
         self.wires.retain(|wire| wire.id != id);
         self.wire(id, info, quality);
         let now = self.now;
-        self.ends[end].attach(now, id, info);
-        self.bound[end].insert(id, self.order);
+        if info.split {
+            self.ends.iter_mut().for_each(|end| end.add_path(now, id, info));
+            self.bound.iter_mut().for_each(|bound| _ = bound.insert(id, self.order));
+        } else {
+            self.ends[end].attach(now, id, info);
+            self.bound[end].insert(id, self.order);
+        }
         self.settle();
         Some(id)
     }
@@ -150,7 +162,7 @@ impl Net {
         wire.cut = [false; 2];
         let stalled = std::mem::take(&mut wire.stalled);
         for (from, packets) in stalled.into_iter().enumerate() {
-            packets.into_iter().for_each(|packet| self.transmit(from, id, packet));
+            packets.into_iter().for_each(|packet| self.transmit(from, id, false, packet));
         }
     }
 
@@ -251,6 +263,10 @@ impl Net {
                     busy = true;
                     self.pull(end, path);
                 }
+                while let Some(path) = self.ends[end].pop_ready_quick() {
+                    busy = true;
+                    self.pull_quick(end, path);
+                }
             }
         }
     }
@@ -280,18 +296,33 @@ impl Net {
         let mut bytes = Vec::new();
         while self.ends[end].supply(self.now, path, &mut bytes) {
             assert!(bytes.len() <= Limits::default().packet);
-            self.transmit(end, path, std::mem::take(&mut bytes));
+            self.transmit(end, path, false, std::mem::take(&mut bytes));
         }
         assert!(bytes.is_empty());
     }
 
-    fn transmit(&mut self, from: usize, path: PathId, bytes: Vec<u8>) {
+    fn pull_quick(&mut self, end: usize, path: PathId) {
+        let mut bytes = Vec::new();
+        while self.ends[end].supply_quick(self.now, path, &mut bytes) {
+            assert!(bytes.len() <= 1_100, "{} bytes in one datagram", bytes.len());
+            self.transmit(end, path, true, std::mem::take(&mut bytes));
+        }
+    }
+
+    fn transmit(&mut self, from: usize, path: PathId, quick: bool, bytes: Vec<u8>) {
         self.counts.packets += 1;
         let now = self.now;
         let Some(wire) = self.wires.iter_mut().find(|wire| wire.id == path) else { return };
-        let (quality, serial) = (wire.quality, wire.serial);
-        if !wire.info.lossy {
-            if wire.cut[from] {
+        let (mut quality, serial) = (wire.quality, wire.serial);
+        quality.delay += if quick { wire.quick_delay } else { Duration::ZERO };
+        wire.carried[usize::from(quick)] += 1;
+        if wire.info.split && !quick && !wire.cut[from] && !wire.stall_bulk {
+            // Nothing is lost, but what had to be sent again comes late, and the rest does not wait for it.
+            let late = if self.rng.chance(quality.loss + quality.reorder) { quality.delay * 3 } else { Duration::ZERO };
+            return self.push(now + quality.delay + late, Happening::Packet { to: 1 - from, serial, bytes });
+        }
+        if !wire.info.lossy && !quick {
+            if wire.cut[from] || wire.stall_bulk {
                 return wire.stalled[from].push(bytes);
             }
             wire.last[from] = wire.last[from].max(now + quality.delay);
@@ -317,7 +348,9 @@ impl Net {
     fn wire(&mut self, id: PathId, info: PathInfo, quality: Quality) {
         self.order += 1;
         let (cut, stalled, last) = ([false; 2], [Vec::new(), Vec::new()], [self.now; 2]);
-        let wire = Wire { serial: self.order, id, info, quality, cut, stalled, last };
+        let (carried, stall_bulk, quick_delay) = ([0; 2], false, Duration::ZERO);
+        let serial = self.order;
+        let wire = Wire { serial, id, info, quality, cut, stalled, carried, stall_bulk, quick_delay, last };
         self.wires.push(wire);
     }
 

@@ -8,7 +8,7 @@ use switchboard::hub::session::event::{PathId, PathInfo, PathPolicy, SendError, 
 use switchboard::machine::limits::Limits;
 use switchboard::machine::rng::Rng;
 
-use super::net::{Counts, DIRECT, Net, PRIVATE, Quality, RELAYED};
+use super::net::{Counts, DIRECT, Net, PRIVATE, Quality, RELAYED, SPLIT};
 
 const SEEDS: u64 = 100;
 
@@ -211,8 +211,13 @@ impl Scenario {
         let Counts { packets, dropped, repeated, reordered, closed_paths } = self.net.counts;
         let both =
             |count: fn(&SessionStatistics) -> u64| self.net.ends.iter().map(|end| count(&end.statistics())).sum();
+        let split = |lane: usize| {
+            self.net.wires.iter().filter(|wire| wire.info.split).map(|wire| wire.carried[lane] as u64).sum()
+        };
         vec![
             ("packets", packets),
+            ("packets by bulk", split(0)),
+            ("packets by quick", split(1)),
             ("dropped", dropped),
             ("repeated", repeated),
             ("reordered", reordered),
@@ -286,7 +291,7 @@ fn channels(rng: &mut Rng) -> Vec<Channel> {
 }
 
 fn random_path(rng: &mut Rng) -> (PathInfo, Quality) {
-    let info = [RELAYED, RELAYED, DIRECT, PRIVATE][rng.below(4) as usize];
+    let info = [RELAYED, RELAYED, DIRECT, PRIVATE, SPLIT, SPLIT][rng.below(6) as usize];
     let part = |rng: &mut Rng, most: f64| if rng.chance(0.5) { 0.0 } else { rng.below(100) as f64 / 100.0 * most };
     let quality = Quality {
         delay: Duration::from_millis(1 + rng.below(80)),

@@ -11,9 +11,9 @@ use switchboard::machine::time::Instant;
 use switchboard::wire::session::SessionKey;
 
 /// A path as relays give it: what goes over it is sealed.
-pub const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
+pub const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false, split: false };
 /// A path to a neighbour: nothing is sealed twice.
-pub const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true };
+pub const PRIVATE: PathInfo = PathInfo { direct: true, lossy: false, private: true, split: false };
 
 /// The path that sessions of a comparison have.
 pub const PATH: PathId = PathId(0);

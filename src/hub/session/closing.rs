@@ -72,6 +72,7 @@ impl Session {
         self.lanes.iter_mut().for_each(|lane| lane.outgoing.clear());
         self.paths.clear();
         self.ready.clear();
+        self.ready_quick.clear();
         self.current = None;
         self.events.push_back(SessionEvent::Closed(reason));
     }

@@ -32,6 +32,8 @@ pub struct PathInfo {
     pub lossy: bool,
     /// Whether it is private end to end by itself, so that nothing need be sealed.
     pub private: bool,
+    /// Whether it has two lanes: `bulk`, where nothing is lost, and `quick`, where what is lost stays lost.
+    pub split: bool,
 }
 
 /// Which paths a session may use for its messages.
@@ -79,6 +81,8 @@ pub enum SessionEvent {
     Writable(ChannelId),
     /// Another path is used from now on, or its round trip has become known.
     Path(PathReport),
+    /// A path makes no progress; another is used if there is one.
+    PathSuspect(PathId),
     /// A path was given up: it answered nothing for too long. The session has forgotten it.
     PathClosed(PathId),
     /// No path is left that may be used; the session waits for one.
@@ -214,6 +218,36 @@ impl Misbehaved {
     /// a relay or an outsider can make them.
     pub const fn closes_path(self) -> bool {
         !matches!(self, Self::Forged | Self::Replayed | Self::NoSuchPath)
+    }
+}
+
+/// One path of a session, and what it has carried so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathCounts {
+    /// Which it is.
+    pub path: PathId,
+    /// Whether it leads to the peer without a relay.
+    pub direct: bool,
+    /// Whether it carries the messages.
+    pub in_use: bool,
+    /// Whether it seems to be dead.
+    pub suspect: bool,
+    /// Its round-trip time: the least of the last ten seconds.
+    pub rtt: Option<Duration>,
+    /// Runs sent on it.
+    pub runs_sent: u64,
+    /// Runs of those that were held to be lost.
+    pub runs_lost: u64,
+    /// Bytes in packets sent.
+    pub bytes_sent: u64,
+    /// Bytes in packets received.
+    pub bytes_received: u64,
+}
+
+impl PathCounts {
+    /// The part of what was sent that was held to be lost, from 0 to 1.
+    pub fn loss(&self) -> f64 {
+        if self.runs_sent == 0 { 0.0 } else { self.runs_lost as f64 / self.runs_sent as f64 }
     }
 }
 

@@ -100,6 +100,8 @@ pub(super) struct Landed {
     pub(super) bytes: usize,
     /// How often it was sent.
     pub(super) times: u16,
+    /// Whether it is of a reliable channel.
+    pub(super) reliable: bool,
 }
 
 impl Outgoing {
@@ -234,10 +236,11 @@ impl Outgoing {
 
     /// A run in the air is held to be lost: it goes again, or is given up. Answers how many were given up.
     pub(super) fn lose(&mut self, now: Instant, number: u64, mut landed: impl FnMut(Landed)) -> u64 {
+        let reliable = self.is_reliable();
         let Some(run) = self.stored_mut(number).filter(|run| run.state == State::Flying) else { return 0 };
         run.state = State::Lost;
         let run = *run;
-        landed(run.landed());
+        landed(run.landed(reliable));
         let spent = matches!(self.reliability, Reliability::MaxRetransmits(most) if run.times > most);
         if spent || run.until.is_some_and(|until| until <= now) {
             return self.abandon(number, landed);
@@ -363,9 +366,10 @@ impl Outgoing {
     }
 
     fn land(&mut self, number: u64, landed: &mut impl FnMut(Landed)) {
+        let reliable = self.is_reliable();
         let Some(run) = self.stored_mut(number) else { return };
         match std::mem::replace(&mut run.state, State::Done) {
-            State::Flying => landed(run.landed()),
+            State::Flying => landed(run.landed(reliable)),
             State::Lost => {
                 self.again.remove(&number);
             }
@@ -425,9 +429,9 @@ impl Stored {
         self.state == State::Waiting && self.form == Form::Messages && self.len as usize + len <= most && young
     }
 
-    fn landed(&self) -> Landed {
+    fn landed(&self, reliable: bool) -> Landed {
         let Self { path, packet, at: sent, len, times, .. } = *self;
-        Landed { path, packet, sent, bytes: len as usize, times }
+        Landed { path, packet, sent, bytes: len as usize, times, reliable }
     }
 }
 

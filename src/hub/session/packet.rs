@@ -101,7 +101,7 @@ mod tests {
     const RUN: Run = Run { channel: 1, number: 2, form: Form::Messages, alive: None };
 
     fn info(private: bool) -> PathInfo {
-        PathInfo { direct: true, lossy: false, private }
+        PathInfo { direct: true, lossy: false, private, split: false }
     }
 
     fn keys() -> (Sealer, Opener) {

@@ -8,13 +8,19 @@
 //! age of the oldest would accuse a slow path with a full queue. What waits for the peer without being in the air, as
 //! for a grant or the answer to a goodbye, asks the path by a ping, and then for progress, too. A suspect path is
 //! pinged and trusted again when it answers, for an answer needs both directions.
+//!
+//! *Two lanes.* On a split path the runs of reliable channels go by `bulk`, where nothing is lost, and all others by
+//! `quick`, where loss is detected as on a lossy path. The packets of each lane are counted by themselves, so that what
+//! comes by one neither overtakes nor is overtaken by what goes by the other; progress on either is progress of the
+//! path.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::event::{Misbehaved, PathId, PathInfo, PathReport};
+use super::event::{Misbehaved, PathCounts, PathId, PathInfo, PathReport};
 use super::outgoing::Landed;
 use super::rtt::Rtt;
+use super::supply::Half;
 use super::timers::{PATH_TIMERS, PathTimer};
 use super::window::Window;
 use crate::machine::time::Instant;
@@ -40,21 +46,25 @@ pub(super) struct Path {
     pub(super) attaching: bool,
     /// Supply has said that there is nothing, and nobody was told otherwise.
     pub(super) idle: bool,
+    /// The same of the `quick` lane.
+    pub(super) quick_idle: bool,
     /// The peer is to be told that we suspect it.
     pub(super) tell_suspect: bool,
     /// One packet may go beyond the window.
     pub(super) probing: bool,
     pub(super) rtt: Rtt,
     window: Window,
-    /// In the order of their packets; only on lossy paths. Some may have landed.
+    /// In the order of their packets; only where runs may be lost. Some may have landed.
     flights: VecDeque<Flight>,
     runs: usize,
     bytes: usize,
-    /// The number of the next packet with runs.
-    packet: u64,
-    /// The highest acknowledged.
-    largest: Option<u64>,
+    packets: Packets,
+    /// The packets of the `bulk` lane, and the runs in the air on it.
+    bulk: Packets,
+    bulk_runs: usize,
     progress: Instant,
+    /// The last progress of runs that may be lost.
+    lossy_progress: Instant,
     /// Since when something that is not in the air waits for an answer.
     pressed: Option<Instant>,
     trusted: Instant,
@@ -66,7 +76,26 @@ pub(super) struct Path {
     wants_ping: bool,
     pinged: Option<Instant>,
     pongs: VecDeque<u64>,
+    pub(super) counts: Counts,
     pub(super) timers: TimerTable<PATH_TIMERS>,
+}
+
+/// What a path has carried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) runs_sent: u64,
+    pub(super) runs_lost: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
+}
+
+/// The numbers of packets with runs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Packets {
+    /// The next.
+    next: u64,
+    /// The highest acknowledged.
+    largest: Option<u64>,
 }
 
 /// What a path is good for.
@@ -116,6 +145,7 @@ impl Path {
             state: State::Probing,
             attaching: false,
             idle: true,
+            quick_idle: true,
             tell_suspect: false,
             probing: false,
             rtt: Rtt::default(),
@@ -123,9 +153,11 @@ impl Path {
             flights: VecDeque::new(),
             runs: 0,
             bytes: 0,
-            packet: 0,
-            largest: None,
+            packets: Packets::default(),
+            bulk: Packets::default(),
+            bulk_runs: 0,
             progress: now,
+            lossy_progress: now,
             pressed: None,
             trusted: now,
             sent: now,
@@ -136,8 +168,36 @@ impl Path {
             wants_ping: true,
             pinged: None,
             pongs: VecDeque::new(),
+            counts: Counts::default(),
             timers: TimerTable::default(),
         }
+    }
+
+    pub(super) fn counts(&self, in_use: bool) -> PathCounts {
+        let Counts { runs_sent, runs_lost, bytes_sent, bytes_received } = self.counts;
+        let (path, direct, rtt) = (self.id, self.info.direct, self.rtt.least());
+        let suspect = self.state == State::Suspect;
+        PathCounts { path, direct, in_use, suspect, rtt, runs_sent, runs_lost, bytes_sent, bytes_received }
+    }
+
+    /// Whether runs of some channels may be lost on it.
+    pub(super) const fn may_lose(&self) -> bool {
+        self.info.lossy || self.info.split
+    }
+
+    /// What [`supply`](super::Session::supply) makes packets of.
+    pub(super) const fn main_half(&self) -> Half {
+        if self.info.split { Half::Bulk } else { Half::Whole }
+    }
+
+    /// Whether runs are in the air.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.runs > 0
+    }
+
+    /// Whether runs of such a channel go by the `bulk` lane.
+    const fn is_bulk(&self, reliable: bool) -> bool {
+        self.info.split && reliable
     }
 
     pub(super) fn report(&self) -> PathReport {
@@ -150,24 +210,33 @@ impl Path {
     }
 
     /// The number of the packet that is being made.
-    pub(super) const fn packet(&self) -> u64 {
-        self.packet
+    pub(super) const fn packet(&self, reliable: bool) -> u64 {
+        if self.is_bulk(reliable) { self.bulk.next } else { self.packets.next }
     }
 
     /// A run was put into the packet.
-    pub(super) fn send(&mut self, now: Instant, suspicion: Duration, channel: u16, number: u64, bytes: usize) {
+    pub(super) fn send(&mut self, now: Instant, suspicion: Duration, reliable: bool, run: (u16, u64), bytes: usize) {
         if self.runs == 0 {
             self.progress = now;
             self.pressed = None;
-            self.probes = 0;
             self.window.restart(now);
             self.timers.set(PathTimer::Suspect, now + self.patience(suspicion));
         }
+        if self.lossy_runs() == 0 {
+            self.lossy_progress = now;
+            self.probes = 0;
+        }
         self.runs += 1;
         self.bytes += bytes;
+        self.counts.runs_sent += 1;
+        if self.is_bulk(reliable) {
+            self.bulk_runs += 1;
+            return;
+        }
         self.sent = now;
-        if self.info.lossy {
-            self.flights.push_back(Flight { packet: self.packet, channel, number });
+        if self.may_lose() {
+            let (channel, number) = run;
+            self.flights.push_back(Flight { packet: self.packets.next, channel, number });
             if !self.timers.runs(PathTimer::Probe) {
                 self.timers.set(PathTimer::Probe, now + self.probe_time());
             }
@@ -175,25 +244,40 @@ impl Path {
     }
 
     /// The packet is complete, with runs in it.
-    pub(super) const fn complete(&mut self) {
-        self.packet += 1;
-        self.probing = false;
+    pub(super) const fn complete(&mut self, bulk: bool) {
+        if bulk {
+            self.bulk.next += 1;
+        } else {
+            self.packets.next += 1;
+            self.probing = false;
+        }
+    }
+
+    /// Runs in the air that may be lost.
+    const fn lossy_runs(&self) -> usize {
+        self.runs - self.bulk_runs
     }
 
     /// A run has left the air without an acknowledgement.
     pub(super) fn forget(&mut self, landed: &Landed) {
         self.runs -= 1;
         self.bytes -= landed.bytes;
-        if self.runs == 0 {
+        self.bulk_runs -= usize::from(self.is_bulk(landed.reliable));
+        if self.lossy_runs() == 0 {
             self.flights.clear();
         }
+    }
+
+    /// The same of one that is held to be lost.
+    pub(super) fn forget_lost(&mut self, landed: &Landed) {
+        self.forget(landed);
+        self.counts.runs_lost += 1;
     }
 
     /// Nothing is in the air any more.
     pub(super) fn land_all(&mut self) {
         self.flights.clear();
-        self.runs = 0;
-        self.bytes = 0;
+        (self.runs, self.bulk_runs, self.bytes) = (0, 0, 0);
     }
 
     /// A run in the air was acknowledged. What was sent more than once may have been acknowledged for an earlier
@@ -201,11 +285,16 @@ impl Path {
     pub(super) fn acknowledged(&mut self, now: Instant, landed: &Landed) {
         self.forget(landed);
         self.progress = now;
-        self.probes = 0;
+        let bulk = self.is_bulk(landed.reliable);
+        if !bulk {
+            self.lossy_progress = now;
+            self.probes = 0;
+        }
         let time = now.since(landed.sent);
-        let is_newest = self.largest.is_none_or(|largest| landed.packet > largest);
+        let packets = if bulk { &mut self.bulk } else { &mut self.packets };
+        let is_newest = packets.largest.is_none_or(|largest| landed.packet > largest);
         if is_newest && (landed.times == 1 || self.rtt.least().is_some_and(|least| time >= least)) {
-            self.largest = Some(landed.packet);
+            packets.largest = Some(landed.packet);
         }
         if is_newest && landed.times == 1 {
             self.rtt.acknowledged(time);
@@ -225,7 +314,7 @@ impl Path {
                 self.flights.pop_front();
                 continue;
             };
-            let overtaken = self.largest?.checked_sub(flight.packet).filter(|by| *by > 0)?;
+            let overtaken = self.packets.largest?.checked_sub(flight.packet).filter(|by| *by > 0)?;
             let due = sent + self.rtt.smoothed() * 9 / 8;
             if overtaken < OVERTAKEN && due > now {
                 self.timers.set(PathTimer::Loss, due);
@@ -249,7 +338,7 @@ impl Path {
 
     /// Forgets flights that have landed if they are most.
     pub(super) fn compact(&mut self, flies: impl Fn(&Flight) -> Option<Instant>) {
-        if self.flights.len() > 2 * self.runs + 64 {
+        if self.flights.len() > 2 * self.lossy_runs() + 64 {
             self.flights.retain(|flight| flies(flight).is_some());
         }
     }
@@ -262,10 +351,10 @@ impl Path {
 
     /// Whether the time for a probe has come; else the timer is set anew.
     pub(super) fn should_probe(&mut self, now: Instant) -> bool {
-        if self.runs == 0 {
+        if self.lossy_runs() == 0 {
             return false;
         }
-        let due = self.progress.max(self.sent) + self.probe_time();
+        let due = self.lossy_progress.max(self.sent) + self.probe_time();
         if due > now {
             self.timers.set(PathTimer::Probe, due);
             return false;

@@ -26,6 +26,7 @@ impl Session {
         }
         let index = self.index(path).ok_or(Misbehaved::NoSuchPath)?;
         let info = self.paths[index].info;
+        self.paths[index].counts.bytes_received += packet.len() as u64;
         let records = self.open(Some(info), packet)?;
         self.take_packet(now, index, records);
         Ok(())

@@ -1,6 +1,6 @@
 //! Which path carries the messages, and what becomes of those on a path that no longer does.
 
-use super::event::{Misbehaved, PathId, PathInfo, PathPolicy, SessionEvent};
+use super::event::{Misbehaved, PathCounts, PathId, PathInfo, PathPolicy, SessionEvent};
 use super::path::{Flight, Path, State};
 use super::timers::{PathTimer, SessionTimer};
 use super::{Lane, Session};
@@ -29,6 +29,7 @@ impl Session {
         self.lose_path(now, path, Instant::from_nanos(u64::MAX));
         self.paths.remove(index);
         self.ready.retain(|ready| *ready != path);
+        self.ready_quick.retain(|ready| *ready != path);
         self.choose(now);
         self.settle(now);
     }
@@ -39,6 +40,16 @@ impl Session {
         ids.take(self.config.paths)
             .find(|id| self.index(*id).is_none())
             .filter(|_| self.paths.len() < self.config.paths)
+    }
+
+    /// Every path, and what it has carried.
+    pub fn paths(&self) -> impl Iterator<Item = PathCounts> {
+        self.paths.iter().map(|path| path.counts(self.current == Some(path.id)))
+    }
+
+    /// Whether that path seems to be dead.
+    pub fn is_suspect(&self, path: PathId) -> bool {
+        self.index(path).is_some_and(|index| self.paths[index].state == State::Suspect)
     }
 
     /// Which paths may be used.
@@ -144,7 +155,7 @@ impl Session {
         for lane in &mut self.lanes {
             let (some, given_up) = lane.outgoing.lose_path(now, path, before, |landed| {
                 if let Some(path) = paths.iter_mut().find(|path| path.id == landed.path) {
-                    path.forget(&landed);
+                    path.forget_lost(&landed);
                 }
             });
             lost += some;
@@ -166,7 +177,7 @@ impl Session {
     /// Looks for lost runs on every lossy path.
     pub(super) fn detect_losses(&mut self, now: Instant) {
         for index in 0..self.paths.len() {
-            if self.paths[index].info.lossy {
+            if self.paths[index].may_lose() {
                 self.detect_losses_on(now, index);
             }
         }
@@ -187,7 +198,7 @@ impl Session {
         let outgoing = &mut self.lanes[usize::from(flight.channel)].outgoing;
         let abandoned = outgoing.lose(now, flight.number, |landed| {
             if let Some(path) = paths.iter_mut().find(|path| path.id == landed.path) {
-                path.forget(&landed);
+                path.forget_lost(&landed);
             }
         });
         self.statistics.lost += 1;
@@ -203,6 +214,7 @@ impl Session {
         path.timers.stop(PathTimer::Suspect);
         let id = path.id;
         self.statistics.suspicions += 1;
+        self.events.push_back(SessionEvent::PathSuspect(id));
         self.choose(now);
         if self.current.is_some_and(|current| current != id) {
             self.lose_path(now, id, Instant::from_nanos(u64::MAX));

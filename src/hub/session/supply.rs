@@ -1,4 +1,10 @@
 //! What goes out: which records a packet of a path gets, and in which order.
+//!
+//! A split path has two kinds of packets. Those of its `bulk` lane carry the runs of reliable channels with what
+//! acknowledges such, and notices: all that must arrive. Those of its `quick` lane are of one datagram and carry the
+//! other runs with what acknowledges such, and pings with their answers, which a full `bulk` lane must not delay. An
+//! acknowledgement that is lost is asked for anew by the probe of a run that may be lost; of a run that may not, nobody
+//! would ask.
 
 use super::event::PathId;
 use super::packet::Packet;
@@ -12,39 +18,95 @@ use crate::wire::session::{MAX_RANGES, Record, put_ack};
 const SMALL_RECORD: usize = 24;
 /// Most bytes of an acknowledgement without ranges.
 const SMALL_ACK: usize = 32;
+/// Most bytes of a packet of a `quick` lane: it fits one datagram, whatever is around it.
+const QUICK: usize = 1100;
+/// Most ranges of an acknowledgement in such a packet.
+const QUICK_RANGES: usize = 32;
+
+/// What of a path a packet is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    /// The path is not split.
+    Whole,
+    Bulk,
+    Quick,
+}
+
+impl Half {
+    /// Whether it carries what is about channels that are reliable, or are not.
+    const fn carries(self, reliable: bool) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Bulk => reliable,
+            Self::Quick => !reliable,
+        }
+    }
+}
 
 impl Session {
-    /// Appends one packet for a path, at most [`packet`](crate::machine::limits::Limits::packet) bytes; false: nothing
-    /// now, [`Self::pop_ready`] says when.
+    /// Appends one packet for a path, or for its `bulk` lane if it is split, at most
+    /// [`packet`](crate::machine::limits::Limits::packet) bytes; false: nothing now, [`Self::pop_ready`] says when.
     pub fn supply(&mut self, now: Instant, path: PathId, out: &mut Vec<u8>) -> bool {
         let Some(index) = self.index(path) else { return false };
+        let half = self.paths[index].main_half();
+        let some = self.supply_half(now, index, half, out);
+        if let Some(path) = self.paths.get_mut(index) {
+            path.idle = !some;
+        }
+        some
+    }
+
+    /// The same for the `quick` lane of a split path, at most 1,100 bytes; false: nothing now,
+    /// [`Self::pop_ready_quick`] says when.
+    pub fn supply_quick(&mut self, now: Instant, path: PathId, out: &mut Vec<u8>) -> bool {
+        let Some(index) = self.index(path).filter(|index| self.paths[*index].info.split) else { return false };
+        let some = self.supply_half(now, index, Half::Quick, out);
+        if let Some(path) = self.paths.get_mut(index) {
+            path.quick_idle = !some;
+        }
+        some
+    }
+
+    fn supply_half(&mut self, now: Instant, index: usize, half: Half, out: &mut Vec<u8>) -> bool {
         if self.is_over() {
             return false;
         }
+        let start = out.len();
+        let most = if half == Half::Quick { self.config.packet.min(QUICK) } else { self.config.packet };
         let attach = self.paths[index].attaching.then_some(self.key);
         let counter = self.sealer.counter();
-        let mut packet = Packet::new(out, self.config.packet, self.paths[index].info, attach, counter);
-        self.put_talk(now, index, &mut packet);
-        if self.current == Some(path) {
+        let mut packet = Packet::new(out, most, self.paths[index].info, attach, counter);
+        let current = self.current == Some(self.paths[index].id);
+        self.put_talk(now, index, half, &mut packet);
+        if current && half != Half::Quick {
             self.put_notices(now, &mut packet);
         }
-        self.put_acks(index, &mut packet);
-        if self.current == Some(path) {
-            self.put_runs(now, index, &mut packet);
+        self.put_acks(index, half, &mut packet);
+        if current {
+            self.put_runs(now, index, half, &mut packet);
         }
         let some = packet.finish(&mut self.sealer);
         self.statistics.packets_sent += u64::from(some);
-        self.paths[index].idle = !some;
+        self.paths[index].counts.bytes_sent += (out.len() - start) as u64;
         some
     }
 
     /// Whether supply would find something for a path.
-    pub(super) fn has_something(&self, index: usize) -> bool {
+    fn has_something(&self, index: usize, half: Half) -> bool {
         let path = &self.paths[index];
-        if path.wants_to_talk() || (self.acks.due && self.ack_path() == Some(index)) {
+        if half != Half::Bulk && path.wants_to_talk() || self.has_due_acks(index, half) {
             return true;
         }
-        self.current == Some(path.id) && (self.has_notices() || self.has_runs(path))
+        let notices = half != Half::Quick && self.has_notices();
+        self.current == Some(path.id) && (notices || self.has_runs(path, half))
+    }
+
+    fn has_due_acks(&self, index: usize, half: Half) -> bool {
+        self.acks.due && self.ack_path() == Some(index) && (half == Half::Whole || self.owes_acks(half))
+    }
+
+    fn owes_acks(&self, half: Half) -> bool {
+        self.lanes.iter().any(|lane| lane.incoming.owes_ack && half.carries(lane.reliable))
     }
 
     /// The path on which acknowledgements go.
@@ -56,22 +118,41 @@ impl Session {
 
     /// Wakes the path for acknowledgements if they are due.
     pub(super) fn wake_for_acks(&mut self) {
-        if let Some(index) = self.ack_path().filter(|_| self.acks.due) {
+        let Some(index) = self.ack_path().filter(|_| self.acks.due) else { return };
+        if self.has_due_acks(index, self.paths[index].main_half()) {
             self.wake(index);
+        }
+        if self.paths[index].info.split && self.has_due_acks(index, Half::Quick) {
+            self.wake_quick(index);
         }
     }
 
     /// Wakes every path that has something to send.
     pub(super) fn wake_all(&mut self) {
         for index in 0..self.paths.len() {
-            if self.paths[index].idle && self.has_something(index) {
+            let path = &self.paths[index];
+            let (half, quick) = (path.main_half(), path.info.split && path.quick_idle);
+            if path.idle && self.has_something(index, half) {
                 self.wake(index);
+            }
+            if quick && self.has_something(index, Half::Quick) {
+                self.wake_quick(index);
             }
         }
     }
 
-    fn has_runs(&self, path: &Path) -> bool {
-        path.has_window() && self.lanes.iter().any(|lane| lane.outgoing.candidate().is_some())
+    /// Wakes whatever of a path carries pings.
+    fn wake_to_talk(&mut self, index: usize) {
+        if self.paths[index].info.split {
+            self.wake_quick(index);
+        } else {
+            self.wake(index);
+        }
+    }
+
+    fn has_runs(&self, path: &Path, half: Half) -> bool {
+        let has = |lane: &Lane| half.carries(lane.reliable) && lane.outgoing.candidate().is_some();
+        path.has_window() && self.lanes.iter().any(has)
     }
 
     fn has_notices(&self) -> bool {
@@ -79,11 +160,14 @@ impl Session {
     }
 
     /// Attachment, pings and their answers.
-    fn put_talk(&mut self, now: Instant, index: usize, packet: &mut Packet<'_>) {
+    fn put_talk(&mut self, now: Instant, index: usize, half: Half, packet: &mut Packet<'_>) {
         let silence = self.config.silence;
-        let brings_runs = self.current == Some(self.paths[index].id) && self.has_runs(&self.paths[index]);
+        let brings_runs = self.current == Some(self.paths[index].id) && self.has_runs(&self.paths[index], half);
         if brings_runs {
             self.paths[index].ping_if_old(now);
+        }
+        if half == Half::Bulk {
+            return self.talk_quick(index);
         }
         let path = &mut self.paths[index];
         while let Some(id) = path.take_pong() {
@@ -94,8 +178,15 @@ impl Session {
             Record::Attach { path: path.id.0 }.put(packet.record());
         }
         Record::Ping(id).put(packet.record());
-        if brings_runs {
+        if brings_runs || half == Half::Quick && self.paths[index].is_busy() {
             self.ping_others(now, index);
+        }
+    }
+
+    /// What there is to be said does not go by `bulk`.
+    fn talk_quick(&mut self, index: usize) {
+        if self.paths[index].wants_to_talk() {
+            self.wake_quick(index);
         }
     }
 
@@ -104,7 +195,7 @@ impl Session {
         for index in (0..self.paths.len()).filter(|index| *index != except) {
             self.paths[index].ping_if_old(now);
             if self.paths[index].wants_to_talk() {
-                self.wake(index);
+                self.wake_to_talk(index);
             }
         }
     }
@@ -142,36 +233,41 @@ impl Session {
     }
 
     /// Acknowledgements, if they are due or have something to ride on.
-    fn put_acks(&mut self, index: usize, packet: &mut Packet<'_>) {
+    fn put_acks(&mut self, index: usize, half: Half, packet: &mut Packet<'_>) {
         if !self.acks.owed || self.ack_path() != Some(index) {
             return;
         }
         let path = &self.paths[index];
-        let rides = !packet.is_empty() || (self.current == Some(path.id) && self.has_runs(path));
+        let rides = !packet.is_empty() || (self.current == Some(path.id) && self.has_runs(path, half));
         if !self.acks.due && !rides {
             return;
         }
-        for (channel, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.incoming.owes_ack) {
-            let ranges = lane.incoming.numbers().ranges().len().min(MAX_RANGES);
+        let most = if half == Half::Quick { QUICK_RANGES } else { MAX_RANGES };
+        let owes = |lane: &Lane| lane.incoming.owes_ack && half.carries(lane.reliable);
+        for (channel, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| owes(lane)) {
+            let ranges = lane.incoming.numbers().ranges().len().min(most);
             if packet.room() < SMALL_ACK + 20 * ranges {
                 return;
             }
-            lane.put_ack(channel as u16, packet);
+            lane.put_ack(channel as u16, most, packet);
+        }
+        if half != Half::Whole && self.lanes.iter().any(|lane| lane.incoming.owes_ack) {
+            return;
         }
         self.acks = super::Acks::default();
         self.timers.stop(SessionTimer::Ack);
     }
 
-    fn put_runs(&mut self, now: Instant, index: usize, packet: &mut Packet<'_>) {
+    fn put_runs(&mut self, now: Instant, index: usize, half: Half, packet: &mut Packet<'_>) {
         let suspicion = self.config.suspicion;
         let mut any = false;
-        while let Some(channel) = self.next_lane(index, packet.room()) {
+        while let Some(channel) = self.next_lane(index, half, packet.room()) {
             let lane = &mut self.lanes[channel];
             let Some((number, len)) = lane.outgoing.candidate() else { break };
             let path = &mut self.paths[index];
             let out = packet.run(&lane.outgoing.head(number));
-            let first = lane.outgoing.send(now, path.id, path.packet(), out);
-            path.send(now, suspicion, channel as u16, number, len);
+            let first = lane.outgoing.send(now, path.id, path.packet(lane.reliable), out);
+            path.send(now, suspicion, lane.reliable, (channel as u16, number), len);
             self.turn += 1;
             lane.served = self.turn;
             self.statistics.runs_sent += u64::from(first);
@@ -179,18 +275,18 @@ impl Session {
             any = true;
         }
         if any {
-            self.paths[index].complete();
+            self.paths[index].complete(half == Half::Bulk);
         }
     }
 
     /// Of the channels that have something, those of the highest priority, and of these the one that has waited
     /// longest; if its run fits.
-    fn next_lane(&self, index: usize, room: usize) -> Option<usize> {
+    fn next_lane(&self, index: usize, half: Half, room: usize) -> Option<usize> {
         if !self.paths[index].has_window() {
             return None;
         }
         let with_run = |(n, lane): (usize, &Lane)| Some((n, lane.outgoing.candidate()?, lane.priority, lane.served));
-        let lanes = self.lanes.iter().enumerate().filter_map(with_run);
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| half.carries(lane.reliable)).filter_map(with_run);
         let (n, (number, len), ..) = lanes.max_by_key(|(_, _, priority, served)| (*priority, u64::MAX - *served))?;
         let head = Packet::head_len(&self.lanes[n].outgoing.head(number));
         (head + len <= room).then_some(n)
@@ -198,10 +294,10 @@ impl Session {
 }
 
 impl Lane {
-    fn put_ack(&mut self, channel: u16, packet: &mut Packet<'_>) {
+    fn put_ack(&mut self, channel: u16, most: usize, packet: &mut Packet<'_>) {
         let granted = self.incoming.tell_grant();
         let numbers = self.incoming.numbers();
-        put_ack(packet.record(), channel, numbers.next(), numbers.ranges(), granted);
+        put_ack(packet.record(), channel, numbers.next(), numbers.ranges().take(most), granted);
         self.incoming.owes_ack = false;
     }
 }

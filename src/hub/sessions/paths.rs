@@ -136,7 +136,7 @@ impl Core {
     pub(in crate::hub) fn path_info(&self, link: LinkId, id: SessionId) -> PathInfo {
         let neighbour = self.links.get(link).and_then(|link| link.address());
         let direct = neighbour.is_some() && neighbour == self.sessions.get(id).map(|entry| entry.peer);
-        PathInfo { direct, lossy: !direct, private: direct }
+        PathInfo { direct, lossy: !direct, private: direct, split: false }
     }
 
     pub(in crate::hub) fn close_route(&mut self, now: Instant, link: LinkId, route: u32, reason: Unreachable) {
@@ -177,6 +177,7 @@ impl Core {
             }
         }
         self.after_session(now, id);
+        self.seek_direct(now, id);
     }
 
     /// Whether no link is left on which a route could be asked for.
@@ -260,7 +261,9 @@ impl Core {
 
     pub(in crate::hub) fn list_path(&mut self, id: SessionId, path: PathId) {
         let Some(entry) = self.sessions.table.get_mut(id) else { return };
-        let Some(path) = entry.paths.iter_mut().find(|known| known.id == path) else { return };
+        let Some(path) = entry.paths.iter_mut().find(|known| known.id == path) else {
+            return self.list_direct(id, path);
+        };
         if path.theirs.is_none() || std::mem::replace(&mut path.listed, true) {
             return;
         }
@@ -269,6 +272,12 @@ impl Core {
             link.queue.push_back(id);
         }
         self.wake(link_id);
+    }
+
+    fn list_direct(&mut self, id: SessionId, path: PathId) {
+        if let Some((bulk, _)) = self.direct_links(id, path) {
+            self.wake_private(bulk);
+        }
     }
 
     /// Routes that were asked for and never answered are taken back.

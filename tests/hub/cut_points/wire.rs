@@ -22,7 +22,7 @@ const LATE: u64 = 15;
 const PACE: usize = 1_000;
 const TICK: Duration = Duration::from_millis(1);
 const BOUND: Duration = Duration::from_secs(60);
-const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false };
+const RELAYED: PathInfo = PathInfo { direct: false, lossy: true, private: false, split: false };
 
 /// Where a path dies, and what there is instead.
 #[derive(Debug, Clone, Copy)]

@@ -17,7 +17,7 @@ struct Air {
 
 impl Air {
     fn new() -> Self {
-        let info = PathInfo { direct: false, lossy: true, private: false };
+        let info = PathInfo { direct: false, lossy: true, private: false, split: false };
         let mut path = Path::new(at(0), PathId(0), info);
         let id = path.take_ping(at(0), SILENCE).unwrap();
         assert!(path.answered(at(40), id).unwrap().unwrap().first);
@@ -25,10 +25,10 @@ impl Air {
     }
 
     fn send(&mut self, millis: u64) {
-        let packet = self.path.packet();
-        self.path.send(at(millis), SUSPICION, 1, packet, 100);
-        self.path.complete();
-        let landed = Landed { path: PathId(0), packet, sent: at(millis), bytes: 100, times: 1 };
+        let packet = self.path.packet(false);
+        self.path.send(at(millis), SUSPICION, false, (1, packet), 100);
+        self.path.complete(false);
+        let landed = Landed { path: PathId(0), packet, sent: at(millis), bytes: 100, times: 1, reliable: false };
         self.flying.insert(packet, landed);
     }
 

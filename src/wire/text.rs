@@ -13,6 +13,7 @@ pub(crate) fn ice_chars(word: &str, len: RangeInclusive<usize>) -> bool {
     len.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
 }
 
+#[cfg(feature = "webrtc")]
 /// Whether it is a word that may be written into a line as it is: visible ASCII, not empty.
 pub(crate) fn visible(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic())
