@@ -3,6 +3,8 @@
 pub mod dial;
 #[cfg(feature = "webrtc")]
 pub mod gather;
+#[cfg(feature = "str0m")]
+pub mod peer;
 #[cfg(feature = "stun")]
 pub mod probe;
 pub mod stream;

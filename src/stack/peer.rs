@@ -1,0 +1,529 @@
+//! One peer: an engine, and the negotiation that brings it together with the other side's. It owns no socket.
+//!
+//! Its owner carries signals both ways, tells it the candidates of this side as they are found, and moves datagrams. Any
+//! carrier will do: a session, a pasted line of text, a web server. A description goes out at once, with the candidates
+//! that are known; further ones follow (trickle ICE, RFC 8838).
+//!
+//! *Relayed candidates* are told to the other side at once, but the engine does not use one before its server has let
+//! some address of the other side in ([`Peer::permitted`]): a check that its server refuses costs a retransmission.
+//!
+//! *Networks change.* Candidates come and go in the life of a peer: new ones are signalled and checked, and what goes
+//! over a pair that is gone moves to another, with the same DTLS and SCTP. An offer with other credentials is an ICE
+//! restart and is answered by one.
+//!
+//! *Time-outs*: [`PeerConfig::answer`] until the other side has described itself, [`PeerConfig::connect`] from then until
+//! DTLS is connected, [`PeerConfig::silence`] from the loss of all pairs until it is over.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::link::negotiation::{Ending, EndingKind, Negotiation, NegotiationConfig, Step};
+use crate::link::rtc::{self, Crypto, IceState, Local, Over, Remote, Rtc};
+use crate::machine::time::Instant;
+use crate::machine::{Cx, Deadline};
+use crate::wire::candidate::{Candidate, CandidateKind};
+use crate::wire::outlook::Outlook;
+use crate::wire::sdp::{Description, Password, Setup};
+use crate::wire::signal::Signal;
+
+pub use crate::link::rtc::{BULK, ChannelSpec, Outgoing, Partner, QUICK, WINDOW};
+
+/// What a foreign peer is told that it may send in one message, in bytes.
+const FOREIGN_MESSAGE: u64 = 256 * 1024;
+/// The code of [`Signal::Error`] for a rule that the other side broke.
+const MISBEHAVED: u8 = 1;
+/// The code of [`Signal::Error`] for a failure of this side.
+const FAILED: u8 = 2;
+/// Candidates of each side that a peer keeps.
+const MOST_CANDIDATES: usize = 64;
+
+/// How a peer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// With whom it speaks.
+    pub partner: Partner,
+    /// Whether this side makes the first offer.
+    pub offers: bool,
+    /// Whether this side's offer gives way when both make one.
+    pub polite: bool,
+    /// Time for the other side to describe itself.
+    pub answer: Duration,
+    /// Time from then until the peer is connected.
+    pub connect: Duration,
+    /// Time without any pair that works.
+    pub silence: Duration,
+}
+
+impl PeerConfig {
+    /// The usual times: 15 s, 25 s, 15 s.
+    pub const fn new(partner: Partner, offers: bool) -> Self {
+        Self {
+            partner,
+            offers,
+            polite: !offers,
+            answer: Duration::from_secs(15),
+            connect: Duration::from_secs(25),
+            silence: Duration::from_secs(15),
+        }
+    }
+}
+
+/// How far a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// The other side is not known.
+    #[default]
+    New,
+    /// Pairs are checked.
+    Checking,
+    /// A pair works; DTLS shakes hands.
+    Connecting,
+    /// It can carry messages.
+    Connected,
+    /// No pair works any more.
+    Disconnected,
+}
+
+/// Why a peer is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The other side has ended it.
+    Told(Ending),
+    /// The other side has closed its connection.
+    Closed,
+    /// The other side has not described itself in time.
+    Unanswered,
+    /// No pair worked in time.
+    Unconnected,
+    /// A pair worked, but DTLS did not connect over it.
+    Handshake(String),
+    /// No pair works any more.
+    Silent,
+    /// The other side broke a rule.
+    Misbehaved(String),
+}
+
+/// What a peer tells its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// This is for the other side: a [`Signal`], encoded.
+    Signal(Zeroizing<Vec<u8>>),
+    /// The other side can be reached at that address, perhaps: relays are to let it in.
+    Remote(SocketAddr),
+    /// What the other side knows of its ways out.
+    Outlook(Outlook),
+    /// It is at another point.
+    State(State),
+    /// A channel is open: its place, its label.
+    Open(usize, String),
+    /// A message.
+    Message {
+        /// The channel's place.
+        channel: usize,
+        /// Whether it is binary, and not text.
+        binary: bool,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// There is room again.
+    Writable,
+    /// A channel is closed.
+    ChannelClosed(usize),
+    /// It is over; nothing follows.
+    Over(End),
+}
+
+/// One peer.
+#[derive(Debug)]
+pub struct Peer {
+    config: PeerConfig,
+    negotiation: Negotiation,
+    rtc: Rtc,
+    state: State,
+    /// The time-out under way, and since when there was none.
+    until: Option<Instant>,
+    candidates: Vec<Candidate>,
+    /// Relayed candidates that the engine does not know yet.
+    held: Vec<Candidate>,
+    remotes: Vec<Candidate>,
+    gathered: bool,
+    events: VecDeque<Event>,
+    is_over: bool,
+}
+
+impl Peer {
+    /// A peer of that attempt, with the candidates that are known. Whoever offers does so at once.
+    ///
+    /// # Errors
+    /// The engine's, in words.
+    pub fn new<'a>(
+        cx: &mut Cx<'_>,
+        crypto: &Crypto,
+        attempt: u32,
+        config: PeerConfig,
+        candidates: impl Iterator<Item = &'a Candidate>,
+    ) -> Result<Self, String> {
+        let rtc = Rtc::new(cx, crypto, config.partner, config.offers)?;
+        let mut peer = Self {
+            config,
+            negotiation: Negotiation::new(attempt, NegotiationConfig::new(config.polite)),
+            rtc,
+            state: State::New,
+            until: Some(cx.now + config.answer),
+            candidates: Vec::new(),
+            held: Vec::new(),
+            remotes: Vec::new(),
+            gathered: false,
+            events: VecDeque::new(),
+            is_over: false,
+        };
+        for candidate in candidates.take(MOST_CANDIDATES) {
+            peer.keep(cx, candidate);
+        }
+        if config.offers {
+            let offer = peer.describe();
+            _ = peer.negotiation.offer(&offer);
+        }
+        peer.settle(cx);
+        Ok(peer)
+    }
+
+    /// Our ICE user name fragment: what comes for it is this peer's.
+    pub fn ufrag(&self) -> &str {
+        &self.rtc.local().ufrag
+    }
+
+    /// Our candidates.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// The other side's.
+    pub fn remotes(&self) -> &[Candidate] {
+        &self.remotes
+    }
+
+    /// How far it is.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The addresses, ours first, between which data goes.
+    pub const fn pair(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.rtc.pair()
+    }
+
+    /// Takes in what the other side has to say.
+    pub fn signal(&mut self, cx: &mut Cx<'_>, signal: &Signal<'_>) {
+        if self.is_over {
+            return;
+        }
+        if let Err(rule) = self.negotiation.receive(signal) {
+            self.negotiation.error(MISBEHAVED, &rule.to_string());
+            self.settle(cx);
+            return self.end(cx, End::Misbehaved(rule.to_string()));
+        }
+        self.settle(cx);
+    }
+
+    /// A candidate of ours was found.
+    pub fn add_local(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
+        if self.candidates.len() < MOST_CANDIDATES {
+            self.keep(cx, candidate);
+            self.negotiation.candidate(candidate);
+            self.settle(cx);
+        }
+    }
+
+    /// A candidate of ours is gone.
+    pub fn remove_local(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        self.held.retain(|known| !same(known));
+        if let Some(at) = self.candidates.iter().position(same) {
+            let candidate = self.candidates.remove(at);
+            self.rtc.remove_local(cx, &candidate);
+            self.settle(cx);
+        }
+    }
+
+    /// All servers have answered: no more candidates follow for now.
+    pub fn gathered(&mut self, cx: &mut Cx<'_>) {
+        if !std::mem::replace(&mut self.gathered, true) {
+            self.negotiation.end_of_candidates();
+            self.settle(cx);
+        }
+    }
+
+    /// Tells the other side what is known of our ways out.
+    pub fn outlook(&mut self, cx: &mut Cx<'_>, outlook: Outlook) {
+        self.negotiation.outlook(outlook);
+        self.settle(cx);
+    }
+
+    /// A relay lets that address of the other side in.
+    pub fn permitted(&mut self, cx: &mut Cx<'_>, relayed: SocketAddr, peer: IpAddr) {
+        if !self.remotes.iter().any(|remote| remote.address.ip() == peer) {
+            return;
+        }
+        let ready: Vec<_> = self.held.extract_if(.., |held| held.address == relayed).collect();
+        for candidate in ready {
+            self.rtc.add_local(cx, &candidate);
+        }
+        self.settle(cx);
+    }
+
+    /// Takes in a datagram that came to the base of a candidate.
+    pub fn receive(&mut self, cx: &mut Cx<'_>, local: SocketAddr, source: SocketAddr, data: &[u8]) {
+        self.rtc.receive(cx, local, source, data);
+        self.settle(cx);
+    }
+
+    /// Lets time pass.
+    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+        self.rtc.on_timeout(cx);
+        self.settle(cx);
+        if self.until.is_some_and(|until| until <= cx.now) {
+            self.too_late(cx);
+        }
+    }
+
+    /// When [`Self::on_timeout`] is due.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let until = self.until.map(|at| Deadline::new(at, "progress of a peer"));
+        until.into_iter().chain(self.rtc.deadline()).min_by_key(|deadline| deadline.at).filter(|_| !self.is_over)
+    }
+
+    /// Opens a channel towards a foreign peer. None: there are too many.
+    pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
+        let place = self.rtc.open_channel(cx, spec);
+        self.settle(cx);
+        place
+    }
+
+    /// Bytes that may be written now; if less than `wanted`, [`Event::Writable`] follows.
+    pub fn room(&mut self, wanted: usize) -> usize {
+        let room = self.rtc.room();
+        if room < wanted {
+            self.rtc.want_room();
+        }
+        room
+    }
+
+    /// Writes a message that fits [`Self::room`]. False: it was not taken.
+    pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, binary: bool, message: &[u8]) -> bool {
+        let written = self.rtc.write(cx, channel, binary, message);
+        self.settle(cx);
+        written
+    }
+
+    /// Ends it: the other side hears why by a last signal, and by what DTLS and SCTP have for that.
+    pub fn close(&mut self, cx: &mut Cx<'_>, ending: Option<(u8, &str)>) {
+        match ending {
+            None => self.negotiation.bye(0, ""),
+            Some((code, text)) => self.negotiation.error(code, text),
+        }
+        self.settle(cx);
+        self.rtc.close(cx);
+        self.is_over = true;
+    }
+
+    /// What is to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+        self.rtc.poll_transmit()
+    }
+
+    /// What has happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let next = self.events.pop_front();
+        if next.is_none() && self.events.capacity() > 0 {
+            self.events = VecDeque::new();
+        }
+        next
+    }
+
+    fn keep(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
+        self.candidates.push(candidate.clone());
+        if candidate.kind == CandidateKind::Relayed {
+            self.held.push(candidate.clone());
+        } else {
+            self.rtc.add_local(cx, candidate);
+        }
+    }
+
+    /// Takes what follows from whatever was done, until nothing more does.
+    fn settle(&mut self, cx: &mut Cx<'_>) {
+        loop {
+            if let Some(step) = self.negotiation.poll() {
+                self.on_step(cx, step);
+            } else if let Some(event) = self.rtc.poll_event() {
+                self.on_engine(cx, event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_step(&mut self, cx: &mut Cx<'_>, step: Step) {
+        match step {
+            Step::Send(bytes) => self.events.push_back(Event::Signal(bytes)),
+            Step::Offer(offer) => self.on_offer(cx, &offer),
+            Step::Answer(answer) => self.begin(cx, &answer, answer.setup != Setup::Active),
+            Step::Rollback => {}
+            Step::Candidate(candidate) => self.on_remote(cx, candidate),
+            Step::EndOfCandidates => {}
+            Step::Outlook(outlook) => self.events.push_back(Event::Outlook(outlook)),
+            Step::Restart => self.restart(cx),
+            Step::Ended(ending) => self.end(cx, End::Told(ending)),
+        }
+    }
+
+    fn on_offer(&mut self, cx: &mut Cx<'_>, offer: &Description) {
+        let again = self.negotiation.role().is_some() && self.state != State::New;
+        if again && self.negotiation.remote().is_none_or(|before| before.ufrag != offer.ufrag) {
+            self.rtc.restart(cx);
+        }
+        let answer = self.describe().answering(offer);
+        let active = answer.setup == Setup::Active;
+        if self.negotiation.answer(&answer).is_ok() {
+            let active = self.negotiation.role().map_or(active, |role| role == Setup::Active);
+            self.begin(cx, offer, active);
+        }
+    }
+
+    /// The other side is known: checks begin.
+    fn begin(&mut self, cx: &mut Cx<'_>, remote: &Description, active: bool) {
+        let theirs = Remote {
+            ufrag: remote.ufrag.clone(),
+            password: remote.password.expose().to_owned(),
+            fingerprint: remote.fingerprint,
+            sctp_init: remote.sctp_init.clone(),
+        };
+        if let Err(error) = self.rtc.start(cx, &theirs, active) {
+            return self.fail(cx, error);
+        }
+        if self.state == State::New {
+            self.until = Some(cx.now + self.config.connect);
+            self.set_state(State::Checking);
+        }
+    }
+
+    fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
+        if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
+            return;
+        }
+        self.events.push_back(Event::Remote(candidate.address));
+        self.remotes.push(candidate);
+    }
+
+    /// An ICE restart, asked for by the other side.
+    fn restart(&mut self, cx: &mut Cx<'_>) {
+        self.rtc.restart(cx);
+        let mut offer = self.describe();
+        if let Some(remote) = self.negotiation.remote() {
+            offer = offer.shaped_like(remote);
+        }
+        _ = self.negotiation.offer(&offer);
+    }
+
+    fn describe(&self) -> Description {
+        let Local { ufrag, password, fingerprint, sctp_init } = self.rtc.local().clone();
+        // Made of ICE characters, and long enough.
+        let password = Password::new(password).unwrap_or_else(|_| unreachable!());
+        Description {
+            sctp_init,
+            max_message: Some(if self.config.partner == Partner::Own { 64 * 1024 } else { FOREIGN_MESSAGE }),
+            candidates: self.candidates.clone(),
+            end_of_candidates: self.gathered,
+            ..Description::offer(ufrag, password, fingerprint)
+        }
+    }
+
+    fn on_engine(&mut self, cx: &mut Cx<'_>, event: rtc::Event) {
+        let event = match event {
+            rtc::Event::Ice(state) => return self.on_ice(cx, state),
+            rtc::Event::Connected => {
+                self.until = None;
+                return self.set_state(State::Connected);
+            }
+            rtc::Event::Over(Over::Closed) => return self.end(cx, End::Closed),
+            rtc::Event::Over(Over::Failed(error)) => return self.fail(cx, error),
+            rtc::Event::Open(place, label) => Event::Open(place, label),
+            rtc::Event::Message { channel, binary, bytes } => Event::Message { channel, binary, bytes },
+            rtc::Event::Writable => Event::Writable,
+            rtc::Event::ChannelClosed(place) => Event::ChannelClosed(place),
+        };
+        self.events.push_back(event);
+    }
+
+    fn on_ice(&mut self, cx: &mut Cx<'_>, state: IceState) {
+        match (state, self.state) {
+            (IceState::Connected | IceState::Completed, State::Checking) => self.set_state(State::Connecting),
+            (IceState::Connected | IceState::Completed, State::Disconnected) => {
+                self.until = None;
+                self.set_state(State::Connected);
+            }
+            (IceState::Disconnected, State::Connected) => {
+                self.until = Some(cx.now + self.config.silence);
+                self.set_state(State::Disconnected);
+            }
+            _ => {}
+        }
+    }
+
+    fn set_state(&mut self, state: State) {
+        if std::mem::replace(&mut self.state, state) != state {
+            self.events.push_back(Event::State(state));
+        }
+    }
+
+    fn too_late(&mut self, cx: &mut Cx<'_>) {
+        let end = match self.state {
+            State::New => End::Unanswered,
+            State::Checking => End::Unconnected,
+            State::Connecting => End::Handshake("it took too long".to_owned()),
+            State::Connected | State::Disconnected => End::Silent,
+        };
+        self.give_up(cx, end);
+    }
+
+    fn fail(&mut self, cx: &mut Cx<'_>, error: String) {
+        let end = match self.state {
+            State::Connected | State::Disconnected => End::Closed,
+            _ => End::Handshake(error),
+        };
+        self.give_up(cx, end);
+    }
+
+    /// Ends it, and tells the other side.
+    fn give_up(&mut self, cx: &mut Cx<'_>, end: End) {
+        if !self.is_over {
+            self.negotiation.error(FAILED, end.text());
+            self.settle(cx);
+            self.end(cx, end);
+        }
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>, end: End) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.rtc.close(cx);
+            self.events.push_back(Event::Over(end));
+        }
+    }
+}
+
+impl End {
+    /// What the other side is told.
+    fn text(&self) -> &str {
+        match self {
+            Self::Told(Ending { text, kind: EndingKind::Reject | EndingKind::Error | EndingKind::Bye, .. }) => text,
+            Self::Closed => "closed",
+            Self::Unanswered => "no answer",
+            Self::Unconnected => "no pair of addresses worked",
+            Self::Handshake(error) | Self::Misbehaved(error) => error,
+            Self::Silent => "silence",
+        }
+    }
+}
