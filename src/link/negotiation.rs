@@ -31,6 +31,7 @@ use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 use crate::wire::candidate::{Candidate, CandidateError};
+use crate::wire::cursor::cut;
 use crate::wire::outlook::Outlook;
 use crate::wire::sdp::{Description, MAX_DESCRIPTION, SdpError, Setup};
 use crate::wire::signal::{DescriptionKind, Ending as EndingSignal, Signal};
@@ -414,7 +415,7 @@ impl Negotiation {
         if self.is_over() {
             return;
         }
-        let ending = EndingSignal { attempt: self.attempt, code, text: shortened(text) };
+        let ending = EndingSignal { attempt: self.attempt, code, text: cut(text, MAX_TEXT) };
         self.send(&match kind {
             EndingKind::Reject => Signal::Reject(ending),
             EndingKind::Error => Signal::Error(ending),
@@ -442,15 +443,6 @@ impl Negotiation {
             self.steps.push_back(Step::Restart);
         }
     }
-}
-
-/// As much of a text as is kept.
-fn shortened(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What the other side's signals do.
 
 use super::waiting::Item;
-use super::{Asked, Ending, EndingKind, MAX_REMOTE, MAX_STEPS, Misbehaved, Negotiation, Own, Step, Turn, shortened};
+use super::{Asked, Ending, EndingKind, MAX_REMOTE, MAX_STEPS, MAX_TEXT, Misbehaved, Negotiation, Own, Step, Turn};
 use crate::wire::candidate::Candidate;
+use crate::wire::cursor::cut;
 use crate::wire::sdp::{Description, Setup};
 use crate::wire::signal::{DescriptionKind, Ending as EndingSignal, Signal};
 
@@ -167,7 +168,7 @@ fn restart(on: &mut Negotiation) {
 }
 
 fn ended(on: &mut Negotiation, kind: EndingKind, ending: &EndingSignal<'_>) {
-    let text = shortened(ending.text).to_owned();
+    let text = cut(ending.text, MAX_TEXT).to_owned();
     on.steps.push_back(Step::Ended(Ending { kind, code: ending.code, text }));
     on.over();
 }
