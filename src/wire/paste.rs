@@ -39,7 +39,7 @@ const CHECK: usize = 4;
 pub struct Paste(Zeroizing<String>);
 
 /// Why a line is no description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PasteError {
     /// It is longer than [`MAX_PASTE`].
     #[error("a line of {0} characters")]
@@ -141,11 +141,6 @@ fn put_candidate(out: &mut Vec<u8>, candidate: &Candidate) {
         IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
     }
     out.extend_from_slice(&candidate.address.port().to_be_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn take(cursor: &mut Cursor<'_>) -> Result<Description, PasteError> {
