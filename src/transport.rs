@@ -18,6 +18,8 @@ pub mod offline;
 mod outbox;
 pub mod stream;
 pub mod upgrade;
+#[cfg(feature = "str0m")]
+pub mod webrtc;
 
 use std::fmt;
 use std::net::SocketAddr;

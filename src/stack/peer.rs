@@ -303,6 +303,12 @@ impl Peer {
         place
     }
 
+    /// Closes a channel of a foreign peer; [`Event::ChannelClosed`] follows.
+    pub fn close_channel(&mut self, cx: &mut Cx<'_>, channel: usize) {
+        self.rtc.close_channel(cx, channel);
+        self.settle(cx);
+    }
+
     /// Bytes that may be written now; if less than `wanted`, [`Event::Writable`] follows.
     pub fn room(&mut self, wanted: usize) -> usize {
         let room = self.rtc.room();

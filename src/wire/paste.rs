@@ -25,8 +25,8 @@ use zeroize::Zeroizing;
 
 use super::candidate::{Candidate, CandidateKind, Protocol};
 use super::cursor::{Cursor, Malformed, put_prefixed, put_varint};
-use super::sdp::text::{ice_chars, visible};
 use super::sdp::{Description, MAX_CANDIDATES, Password, SdpError, Setup};
+use super::text::{ice_chars, visible};
 
 /// The longest line that is read, in characters.
 pub const MAX_PASTE: usize = 16 * 1024;

@@ -1,0 +1,593 @@
+//! Direct peers: WebRTC data channels as links.
+//!
+//! One set of sockets serves all peers ([`Gatherer`]): a UDP socket for each address of the host, and what TURN servers
+//! lend. It opens with the first peer and closes a while after the last.
+//!
+//! *As an upgrade* of sessions ([`Upgrade`]) each peer speaks to one of this library and has two links, `bulk` and
+//! `quick`; see there. *Alone*, towards any other program, [`Webrtc::connect`] makes a peer whose every data channel is
+//! a link, told by [`TransportEvent::Up`] and [`TransportEvent::Down`]; its signals are [`PeerEvent::Signal`] all the
+//! same, for the owner to translate for whatever carries them.
+//!
+//! *Demultiplexing* (`routes.rs`) asks no peer: a STUN request names ours by its user name, everything else by the two
+//! addresses, learned from what that peer itself has sent. So a request binds nothing unless the engine has found it
+//! good and answers.
+//!
+//! *Room before supply*: a packet is asked for only when the engine can take the largest; then it is written at once.
+//! `quick` goes first. What a receiver above has stopped waits here, up to [`WebrtcConfig::inbox`]; a peer that sends
+//! more has broken its window and is closed.
+//!
+//! *Amplification*: towards an address that does not answer at most [`WebrtcConfig::unanswered`] bytes are sent, and the
+//! engine gives a check up after seven times.
+
+mod entry;
+mod reports;
+mod routes;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use entry::Entry;
+use routes::Routes;
+
+use super::upgrade::{PeerEvent, PeerId, PeerReport, PeerState, Upgrade};
+use super::{DownReason, LinkInfo, Outbox, Side, Transport, TransportCommand, TransportEvent};
+use crate::link::rtc::{Crypto, is_stun};
+use crate::machine::buf::Buf;
+use crate::machine::datagram::Datagram;
+use crate::machine::ids::{LinkId, PortId, Slab, Table};
+use crate::machine::payload::{Flow, Framer, Kind, Payload, Upper};
+use crate::machine::queue::ReadyList;
+use crate::machine::time::Instant;
+use crate::machine::timers::DeadlineHeap;
+use crate::machine::{Cx, Deadline, Fill, Input, Output};
+use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer, Inbound};
+use crate::stack::peer::{BULK, ChannelSpec, Event, Outgoing, Partner, Peer, PeerConfig, QUICK};
+use crate::wire::candidate::{Candidate, CandidateKind};
+use crate::wire::ice_server::IceServer;
+use crate::wire::outlook::Outlook;
+use crate::wire::signal::Signal;
+
+/// How direct peers are made.
+#[derive(Debug, Clone)]
+pub struct WebrtcConfig {
+    /// The certificate and what goes with it.
+    pub crypto: Crypto,
+    /// Servers, policy and bounds of gathering.
+    pub gather: GatherConfig,
+    /// Peers at a time; more are not opened.
+    pub peers: usize,
+    /// Largest packet that is asked for on a link, in bytes.
+    pub packet: usize,
+    /// Bytes received by one peer that wait for the layer above.
+    pub inbox: usize,
+    /// Bytes sent to an address that has not answered.
+    pub unanswered: usize,
+    /// Sockets stay open so long after the last peer.
+    pub linger: Duration,
+}
+
+impl WebrtcConfig {
+    /// The usual bounds, without servers.
+    pub fn new(crypto: Crypto) -> Self {
+        Self {
+            crypto,
+            gather: GatherConfig::default(),
+            peers: 65_536,
+            packet: 16 * 1024 + 64,
+            inbox: 2 * 1024 * 1024,
+            unanswered: 10 * 1024,
+            linger: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What was dropped, in datagrams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WebrtcCounters {
+    /// They are for no peer.
+    pub nobodys: u64,
+    /// They were not sent: the address has not answered what was sent to it before.
+    pub unanswered: u64,
+}
+
+/// All direct peers of a process.
+#[derive(Debug)]
+pub struct Webrtc {
+    config: WebrtcConfig,
+    gatherer: Gatherer,
+    ids: Slab,
+    peers: Table<PeerId, Entry>,
+    routes: Routes,
+    links: Table<LinkId, (PeerId, usize)>,
+    deadlines: DeadlineHeap<PeerId>,
+    /// Peers with something to be taken out.
+    touched: ReadyList<PeerId>,
+    told: VecDeque<(PeerId, PeerEvent)>,
+    outbox: Outbox,
+    /// When the sockets are closed, once there is no peer.
+    idle: Option<Instant>,
+    scratch: Vec<u8>,
+    counters: WebrtcCounters,
+}
+
+impl Webrtc {
+    /// No peer, no socket.
+    pub fn new(config: WebrtcConfig) -> Self {
+        Self {
+            gatherer: Gatherer::new(config.gather.clone()),
+            config,
+            ids: Slab::default(),
+            peers: Table::new(),
+            routes: Routes::default(),
+            links: Table::new(),
+            deadlines: DeadlineHeap::default(),
+            touched: ReadyList::new(),
+            told: VecDeque::new(),
+            outbox: Outbox::new(),
+            idle: None,
+            scratch: Vec::new(),
+            counters: WebrtcCounters::default(),
+        }
+    }
+
+    /// A peer towards any program that speaks WebRTC, as [`Upgrade::open`] makes one towards this library.
+    pub fn connect(&mut self, cx: &mut Cx<'_>, offers: bool) -> Option<PeerId> {
+        self.begin(cx, 0, PeerConfig::new(Partner::Foreign, offers))
+    }
+
+    /// Opens a channel of such a peer; a link follows, once both sides have it. False: there is no such peer, or there
+    /// are too many channels.
+    pub fn open_channel(&mut self, cx: &mut Cx<'_>, peer: PeerId, spec: ChannelSpec) -> bool {
+        let Some(entry) = self.peers.get_mut(peer) else { return false };
+        let opened = entry.peer.open_channel(cx, spec).is_some();
+        self.touched.push(peer);
+        opened
+    }
+
+    /// The label of a channel, by its link.
+    pub fn label(&self, link: LinkId) -> Option<&str> {
+        let (peer, channel) = self.links.get(link)?;
+        self.peers.get(*peer)?.label(*channel)
+    }
+
+    /// Whose link that is.
+    pub fn peer_of(&self, link: LinkId) -> Option<PeerId> {
+        self.links.get(link).map(|(peer, _)| *peer)
+    }
+
+    /// Whether all servers have answered: no further candidates come for now.
+    pub fn is_gathered(&self) -> bool {
+        self.gatherer.outlook().gathered
+    }
+
+    /// The candidates of this side.
+    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.gatherer.candidates()
+    }
+
+    /// What gathers candidates, for its servers' states and its counters.
+    pub const fn gatherer(&self) -> &Gatherer {
+        &self.gatherer
+    }
+
+    /// Drops since the start.
+    pub const fn counters(&self) -> WebrtcCounters {
+        self.counters
+    }
+
+    fn begin(&mut self, cx: &mut Cx<'_>, attempt: u32, config: PeerConfig) -> Option<PeerId> {
+        if self.peers.len() >= self.config.peers {
+            return None;
+        }
+        self.idle = None;
+        self.gatherer.start(cx);
+        self.gatherer.refresh(cx);
+        let candidates = self.gatherer.candidates();
+        let mut peer = Peer::new(cx, &self.config.crypto, attempt, config, candidates).ok()?;
+        if self.gatherer.outlook().gathered {
+            peer.gathered(cx);
+        }
+        let id = self.ids.take();
+        self.routes.name(peer.ufrag(), id);
+        self.peers.insert(id, Entry::new(peer, config.partner));
+        self.told.push_back((id, PeerEvent::State(PeerState::Gathering)));
+        self.touched.push(id);
+        Some(id)
+    }
+
+    /// Forgets a peer that is over.
+    fn end(&mut self, cx: &mut Cx<'_>, id: PeerId) {
+        let Some(entry) = self.peers.remove(id) else { return };
+        for link in entry.links() {
+            self.links.remove(link);
+            cx.ids.release_link(link);
+        }
+        for (relayed, remote) in &entry.permitted {
+            self.gatherer.forbid(cx, *relayed, *remote);
+        }
+        self.routes.forget(id);
+        self.deadlines.set(id, None);
+        self.touched.remove(id);
+        self.ids.give(id);
+        if self.peers.is_empty() {
+            self.idle = Some(cx.now + self.config.linger);
+        }
+    }
+
+    /// Works until nothing more follows from what was given in.
+    fn settle(&mut self, cx: &mut Cx<'_>, upper: &mut dyn Upper) {
+        self.hear_gatherer(cx);
+        while let Some(id) = self.touched.pop() {
+            self.drain(cx, id, upper);
+        }
+    }
+
+    fn hear_gatherer(&mut self, cx: &mut Cx<'_>) {
+        while let Some(event) = self.gatherer.poll_event() {
+            match event {
+                GatherEvent::Candidate(candidate) => self.on_candidate(cx, &candidate),
+                GatherEvent::Lost(candidate) => self.each(|peer| peer.remove_local(cx, &candidate)),
+                GatherEvent::Permitted { relayed, peer: to } => self.each(|peer| peer.permitted(cx, relayed, to)),
+                GatherEvent::Refused { .. } => {}
+                GatherEvent::Done => self.each(|peer| peer.gathered(cx)),
+            }
+        }
+    }
+
+    fn on_candidate(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
+        self.each(|peer| peer.add_local(cx, candidate));
+        if candidate.kind == CandidateKind::Relayed {
+            let Self { peers, gatherer, .. } = self;
+            for id in peers.keys().collect::<Vec<_>>() {
+                let Some(entry) = peers.get_mut(id) else { continue };
+                for remote in entry.remotes() {
+                    entry.permit(cx, gatherer, candidate.address, remote);
+                }
+            }
+        }
+    }
+
+    /// What concerns all peers; the network changes seldom.
+    fn each(&mut self, mut act: impl FnMut(&mut Peer)) {
+        for id in self.peers.keys().collect::<Vec<_>>() {
+            let Some(entry) = self.peers.get_mut(id) else { continue };
+            act(&mut entry.peer);
+            self.touched.push(id);
+        }
+    }
+
+    /// Takes out what a peer has to send and to tell, and lets it write.
+    fn drain(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
+        loop {
+            self.transmit(cx, id);
+            let Some(entry) = self.peers.get_mut(id) else { return };
+            let Some(event) = entry.peer.poll_event() else { break };
+            self.on_event(cx, id, event, upper);
+        }
+        self.write(cx, id, upper);
+        self.transmit(cx, id);
+        let Some(entry) = self.peers.get(id) else { return };
+        self.routes.name(entry.peer.ufrag(), id);
+        self.deadlines.set(id, entry.peer.deadline());
+    }
+
+    fn transmit(&mut self, cx: &mut Cx<'_>, id: PeerId) {
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        while let Some(Outgoing { local, to, data }) = entry.peer.poll_transmit() {
+            if !entry.may_send(to, data.len(), self.config.unanswered) {
+                self.counters.unanswered += 1;
+                continue;
+            }
+            self.routes.learn(id, local, to);
+            entry.sent += data.len() as u64;
+            entry.bind(cx, &mut self.gatherer);
+            self.gatherer.send(cx, local, to, data);
+        }
+    }
+
+    fn on_event(&mut self, cx: &mut Cx<'_>, id: PeerId, event: Event, upper: &mut dyn Upper) {
+        match event {
+            Event::Signal(bytes) => self.told.push_back((id, PeerEvent::Signal(bytes))),
+            Event::Remote(address) => self.on_remote(cx, id, address),
+            Event::State(state) => {
+                self.told.push_back((id, PeerEvent::State(reports::state(state))));
+                self.tell_up(id);
+            }
+            Event::Open(channel, label) => self.on_open(cx, id, channel, label),
+            Event::Message { channel, binary, bytes } => self.on_message(cx, id, channel, (binary, bytes), upper),
+            Event::ChannelClosed(channel) => self.on_channel_closed(cx, id, channel),
+            Event::Over(end) => self.on_over(cx, id, reports::end(end)),
+            Event::Writable | Event::Outlook(_) => {}
+        }
+    }
+
+    fn on_remote(&mut self, cx: &mut Cx<'_>, id: PeerId, address: SocketAddr) {
+        let relayed = |candidate: &&Candidate| candidate.kind == CandidateKind::Relayed;
+        let relayed: Vec<_> = self.gatherer.candidates().filter(relayed).map(|candidate| candidate.address).collect();
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        for relayed in relayed {
+            entry.permit(cx, &mut self.gatherer, relayed, address);
+        }
+        self.hear_gatherer(cx);
+    }
+
+    fn on_open(&mut self, cx: &mut Cx<'_>, id: PeerId, channel: usize, label: String) {
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        let link = cx.ids.link();
+        entry.open(channel, link, label);
+        self.links.insert(link, (id, channel));
+        if entry.partner == Partner::Foreign {
+            let info = LinkInfo { side: Side::Dialled, ..LinkInfo::default() };
+            return self.outbox.event(TransportEvent::Up(link, info));
+        }
+        self.tell_up(id);
+    }
+
+    /// Both links are open, and so is the way.
+    fn tell_up(&mut self, id: PeerId) {
+        let own = |entry: &&mut Entry| entry.partner == Partner::Own;
+        let Some(entry) = self.peers.get_mut(id).filter(own) else { return };
+        if let Some((bulk, quick)) = entry.take_up() {
+            self.told.push_back((id, PeerEvent::Up { bulk, quick }));
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: PeerId,
+        channel: usize,
+        (binary, bytes): (bool, Vec<u8>),
+        upper: &mut dyn Upper,
+    ) {
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        let Some(link) = entry.link(channel) else { return };
+        let kind = if binary { Kind::Binary } else { Kind::Text };
+        if !entry.waits(channel) {
+            if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
+                entry.stop(channel);
+            }
+        } else if !entry.keep(channel, kind, bytes, self.config.inbox) {
+            self.close_for(cx, id, "more than the window allows");
+        }
+    }
+
+    fn close_for(&mut self, cx: &mut Cx<'_>, id: PeerId, rule: &str) {
+        if let Some(entry) = self.peers.get_mut(id) {
+            entry.peer.close(cx, Some((1, rule)));
+            self.transmit(cx, id);
+            self.on_over(cx, id, super::upgrade::PeerEnd::Misbehaved(rule.to_owned()));
+        }
+    }
+
+    fn on_channel_closed(&mut self, cx: &mut Cx<'_>, id: PeerId, channel: usize) {
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        let Some(link) = entry.close(channel) else { return };
+        self.links.remove(link);
+        cx.ids.release_link(link);
+        if entry.partner == Partner::Foreign {
+            self.outbox.event(TransportEvent::Down(link, DownReason::Closed(super::PeerClose::default())));
+        } else {
+            self.close_for(cx, id, "a channel that was closed");
+        }
+    }
+
+    fn on_over(&mut self, cx: &mut Cx<'_>, id: PeerId, end: super::upgrade::PeerEnd) {
+        let Some(entry) = self.peers.get(id) else { return };
+        if entry.partner == Partner::Foreign {
+            for link in entry.links() {
+                self.outbox.event(TransportEvent::Down(link, DownReason::Closed(super::PeerClose::default())));
+            }
+        }
+        self.transmit(cx, id);
+        self.end(cx, id);
+        self.told.push_back((id, PeerEvent::Down(end)));
+    }
+
+    /// Lets the layer above write as much as there is room for, the quick before the bulk.
+    fn write(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some((channel, link)) = entry.next_writer() {
+            let most = if channel == QUICK && entry.partner == Partner::Own { 1200 } else { self.config.packet };
+            if entry.peer.room(most) < most {
+                break;
+            }
+            let mut message = Written { bytes: &mut scratch, kind: Kind::Binary, room: most };
+            message.bytes.clear();
+            if !upper.supply(link, &mut message) {
+                entry.wants[channel] = false;
+                continue;
+            }
+            let binary = message.kind == Kind::Binary;
+            if !entry.peer.write(cx, channel, binary, &scratch) {
+                break;
+            }
+        }
+        if scratch.capacity() > self.config.packet * 2 {
+            scratch = Vec::new();
+        }
+        self.scratch = scratch;
+    }
+
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: TransportCommand, upper: &mut dyn Upper) {
+        match command {
+            TransportCommand::Start => {}
+            TransportCommand::Wake(link) => self.with_link(link, |entry, channel| entry.wants[channel] = true),
+            TransportCommand::Resume(link) => self.resume(link, upper),
+            TransportCommand::Close(link) => self.close_link(cx, link),
+            TransportCommand::Stop => self.stop(cx),
+        }
+    }
+
+    fn with_link(&mut self, link: LinkId, act: impl FnOnce(&mut Entry, usize)) {
+        let Some((id, channel)) = self.links.get(link).copied() else { return };
+        let Some(entry) = self.peers.get_mut(id) else { return };
+        act(entry, channel);
+        self.touched.push(id);
+    }
+
+    fn resume(&mut self, link: LinkId, upper: &mut dyn Upper) {
+        self.with_link(link, |entry, channel| {
+            while let Some((kind, bytes)) = entry.resume(channel) {
+                if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
+                    return entry.stop(channel);
+                }
+            }
+        });
+    }
+
+    /// A foreign peer's channel is closed; a peer of a session is closed whole, by the session.
+    fn close_link(&mut self, cx: &mut Cx<'_>, link: LinkId) {
+        self.with_link(link, |entry, channel| entry.peer.close_channel(cx, channel));
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>) {
+        for id in self.peers.keys().collect::<Vec<_>>() {
+            self.close(cx, id, None);
+        }
+        self.gatherer.stop(cx);
+        self.idle = None;
+        self.outbox.event(TransportEvent::Stopped);
+    }
+
+    fn on_datagram(&mut self, cx: &mut Cx<'_>, port: PortId, datagram: Datagram<'_>) {
+        let Some(inbound) = self.gatherer.on_datagram(cx, port, datagram) else { return };
+        let Self { routes, peers, touched, counters, .. } = self;
+        take_in(routes, peers, touched, counters, cx, inbound);
+    }
+
+    fn on_bytes(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8]) {
+        let Self { routes, peers, touched, counters, gatherer, .. } = self;
+        gatherer.on_bytes(cx, port, data, &mut |cx, inbound| take_in(routes, peers, touched, counters, cx, inbound));
+    }
+
+    fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+        self.gatherer.on_timeout(cx);
+        while let Some(id) = self.deadlines.take_due(cx.now) {
+            if let Some(entry) = self.peers.get_mut(id) {
+                entry.peer.on_timeout(cx);
+                self.touched.push(id);
+            }
+        }
+        if self.idle.is_some_and(|at| at <= cx.now) {
+            self.idle = None;
+            self.gatherer.stop(cx);
+        }
+    }
+}
+
+/// Finds out whose a datagram is.
+fn take_in(
+    routes: &Routes,
+    peers: &mut Table<PeerId, Entry>,
+    touched: &mut ReadyList<PeerId>,
+    counters: &mut WebrtcCounters,
+    cx: &mut Cx<'_>,
+    inbound: Inbound<'_>,
+) {
+    let Inbound { local, source, data, .. } = inbound;
+    let named = if is_stun(data) { routes.named(data) } else { None };
+    let id = named.or_else(|| routes.learned(local, source));
+    let Some((id, entry)) = id.and_then(|id| Some((id, peers.get_mut(id)?))) else {
+        counters.nobodys += 1;
+        return;
+    };
+    entry.received += data.len() as u64;
+    entry.heard(source);
+    entry.peer.receive(cx, local, source, data);
+    touched.push(id);
+}
+
+/// One message that the layer above writes.
+struct Written<'a> {
+    bytes: &'a mut Vec<u8>,
+    kind: Kind,
+    room: usize,
+}
+
+impl Framer for Written<'_> {
+    fn message(&mut self, kind: Kind, head: &[u8], body: &[u8]) {
+        self.kind = kind;
+        self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(body);
+    }
+
+    fn room(&self) -> usize {
+        self.room
+    }
+}
+
+impl Transport for Webrtc {
+    fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, TransportCommand>, upper: &mut dyn Upper) {
+        match input {
+            Input::Timeout => self.on_timeout(cx),
+            Input::Receive(port, data) => self.on_bytes(cx, port, data),
+            Input::Datagram(port, datagram) => self.on_datagram(cx, port, datagram),
+            Input::Port(port, change) => self.gatherer.on_port(cx, port, change),
+            Input::Command(command) => self.on_command(cx, command, upper),
+        }
+        self.settle(cx, upper);
+    }
+
+    fn poll(&mut self, _: &mut Cx<'_>) -> Output<TransportEvent> {
+        while let Some((port, request)) = self.gatherer.poll_request() {
+            self.outbox.request(port, request);
+        }
+        while let Some(port) = self.gatherer.poll_ready() {
+            self.outbox.ready(port);
+        }
+        let idle = self.idle.map(|at| Deadline::new(at, "sockets without a peer"));
+        let deadlines = [self.deadlines.earliest(), self.gatherer.deadline(), idle];
+        self.outbox.poll(deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at))
+    }
+
+    fn fill(&mut self, cx: &mut Cx<'_>, port: PortId, buf: &mut Buf, _: &mut dyn Upper) -> Fill {
+        self.gatherer.fill(cx, port, buf)
+    }
+}
+
+impl Upgrade for Webrtc {
+    fn open(&mut self, cx: &mut Cx<'_>, attempt: u32, offers: bool) -> Option<PeerId> {
+        self.begin(cx, attempt, PeerConfig::new(Partner::Own, offers))
+    }
+
+    fn signal(&mut self, cx: &mut Cx<'_>, peer: PeerId, signal: &Signal<'_>) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        entry.peer.signal(cx, signal);
+        self.touched.push(peer);
+    }
+
+    fn close(&mut self, cx: &mut Cx<'_>, peer: PeerId, ending: Option<(u8, &str)>) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        entry.peer.close(cx, ending);
+        self.transmit(cx, peer);
+        while let Some(event) = self.peers.get_mut(peer).and_then(|entry| entry.peer.poll_event()) {
+            if let Event::Signal(bytes) = event {
+                self.told.push_back((peer, PeerEvent::Signal(bytes)));
+            }
+        }
+        self.end(cx, peer);
+    }
+
+    fn poll_peer(&mut self, _: &mut Cx<'_>) -> Option<(PeerId, PeerEvent)> {
+        self.told.pop_front()
+    }
+
+    fn set_servers(&mut self, cx: &mut Cx<'_>, from: u64, servers: &[IceServer]) {
+        self.gatherer.set_servers(cx, from, servers);
+        self.hear_gatherer(cx);
+    }
+
+    fn report(&self, peer: PeerId) -> Option<PeerReport> {
+        self.peers.get(peer).map(reports::report)
+    }
+
+    fn outlook(&self) -> Outlook {
+        self.gatherer.outlook()
+    }
+}
+
+/// The two channels of a peer of this library.
+const OWN: [usize; 2] = [BULK, QUICK];

@@ -1,0 +1,184 @@
+//! One peer with its links, as the transport keeps it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use super::OWN;
+use crate::machine::Cx;
+use crate::machine::ids::LinkId;
+use crate::machine::payload::Kind;
+use crate::stack::gather::Gatherer;
+use crate::stack::peer::{BULK, Partner, Peer, QUICK, State};
+
+/// Addresses towards which bytes are counted; towards more nothing is sent until some of them answer.
+const MOST_UNANSWERED: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) peer: Peer,
+    pub(super) partner: Partner,
+    channels: SmallVec<[Option<Channel>; 2]>,
+    /// Of each channel: whether the layer above has something for it.
+    pub(super) wants: SmallVec<[bool; 2]>,
+    is_up: bool,
+    waiting: usize,
+    /// Bytes sent to addresses that have not answered since.
+    unanswered: Vec<(SocketAddr, usize)>,
+    /// Permissions of relays that this peer has asked for.
+    pub(super) permitted: Vec<(SocketAddr, SocketAddr)>,
+    bound: Option<(SocketAddr, SocketAddr)>,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+#[derive(Debug)]
+struct Channel {
+    link: LinkId,
+    label: String,
+    stopped: bool,
+    inbox: VecDeque<(Kind, Vec<u8>)>,
+}
+
+impl Entry {
+    pub(super) fn new(peer: Peer, partner: Partner) -> Self {
+        Self {
+            peer,
+            partner,
+            channels: SmallVec::new(),
+            wants: SmallVec::new(),
+            is_up: false,
+            waiting: 0,
+            unanswered: Vec::new(),
+            permitted: Vec::new(),
+            bound: None,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    pub(super) fn open(&mut self, channel: usize, link: LinkId, label: String) {
+        while self.channels.len() <= channel {
+            self.channels.push(None);
+            self.wants.push(false);
+        }
+        self.channels[channel] = Some(Channel { link, label, stopped: false, inbox: VecDeque::new() });
+    }
+
+    pub(super) fn close(&mut self, channel: usize) -> Option<LinkId> {
+        let closed = self.channels.get_mut(channel)?.take()?;
+        self.wants[channel] = false;
+        self.waiting -= closed.inbox.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        Some(closed.link)
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.channels.iter().flatten().map(|channel| channel.link)
+    }
+
+    pub(super) fn link(&self, channel: usize) -> Option<LinkId> {
+        Some(self.channels.get(channel)?.as_ref()?.link)
+    }
+
+    pub(super) fn label(&self, channel: usize) -> Option<&str> {
+        Some(&self.channels.get(channel)?.as_ref()?.label)
+    }
+
+    /// Both links, once, as soon as both are open and the peer is connected: SCTP may be ready long before.
+    pub(super) fn take_up(&mut self) -> Option<(LinkId, LinkId)> {
+        let [bulk, quick] = OWN.map(|channel| self.link(channel));
+        if self.is_up || self.peer.state() != State::Connected {
+            return None;
+        }
+        let both = (bulk?, quick?);
+        self.is_up = true;
+        Some(both)
+    }
+
+    /// A channel with something to be written, the quick one first.
+    pub(super) fn next_writer(&self) -> Option<(usize, LinkId)> {
+        let order = [QUICK, BULK].into_iter().chain(2..self.wants.len());
+        order.filter(|channel| self.wants.get(*channel) == Some(&true)).find_map(|n| Some((n, self.link(n)?)))
+    }
+
+    /// Whether what comes on a channel has to wait.
+    pub(super) fn waits(&self, channel: usize) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.as_ref().is_some_and(|channel| channel.stopped))
+    }
+
+    pub(super) fn stop(&mut self, channel: usize) {
+        if let Some(Some(channel)) = self.channels.get_mut(channel) {
+            channel.stopped = true;
+        }
+    }
+
+    /// Lets a message wait. False: too much does.
+    pub(super) fn keep(&mut self, channel: usize, kind: Kind, bytes: Vec<u8>, most: usize) -> bool {
+        let Some(Some(channel)) = self.channels.get_mut(channel) else { return true };
+        self.waiting += bytes.len();
+        channel.inbox.push_back((kind, bytes));
+        self.waiting <= most
+    }
+
+    /// The next message that has waited; none: what comes need not wait any more.
+    pub(super) fn resume(&mut self, channel: usize) -> Option<(Kind, Vec<u8>)> {
+        let channel = self.channels.get_mut(channel)?.as_mut()?;
+        let Some((kind, bytes)) = channel.inbox.pop_front() else {
+            (channel.stopped, channel.inbox) = (false, VecDeque::new());
+            return None;
+        };
+        self.waiting -= bytes.len();
+        Some((kind, bytes))
+    }
+
+    /// Whether so much more may go to an address, which perhaps knows nothing of us.
+    pub(super) fn may_send(&mut self, to: SocketAddr, bytes: usize, most: usize) -> bool {
+        if self.peer.pair().is_some_and(|(_, remote)| remote == to) {
+            return true;
+        }
+        if let Some((_, sent)) = self.unanswered.iter_mut().find(|(address, _)| *address == to) {
+            *sent += bytes;
+            return *sent <= most;
+        }
+        let fits = self.unanswered.len() < MOST_UNANSWERED && bytes <= most;
+        if fits {
+            self.unanswered.push((to, bytes));
+        }
+        fits
+    }
+
+    /// Something has come from there.
+    pub(super) fn heard(&mut self, from: SocketAddr) {
+        if !self.unanswered.is_empty() {
+            self.unanswered.retain(|(address, _)| *address != from);
+        }
+    }
+
+    /// Addresses of the other side.
+    pub(super) fn remotes(&self) -> Vec<SocketAddr> {
+        self.peer.remotes().iter().map(|remote| remote.address).collect()
+    }
+
+    /// Has a relay let an address in.
+    pub(super) fn permit(&mut self, cx: &mut Cx<'_>, gatherer: &mut Gatherer, relayed: SocketAddr, remote: SocketAddr) {
+        if relayed.is_ipv4() == remote.is_ipv4() && !self.permitted.contains(&(relayed, remote)) {
+            self.permitted.push((relayed, remote));
+            gatherer.permit(cx, relayed, remote);
+        }
+    }
+
+    /// Has datagrams between a relayed address and the nominated one cost less.
+    pub(super) fn bind(&mut self, cx: &mut Cx<'_>, gatherer: &mut Gatherer) {
+        let pair = self.peer.pair();
+        if pair == self.bound {
+            return;
+        }
+        self.bound = pair;
+        if let Some((local, remote)) = pair
+            && self.permitted.iter().any(|(relayed, _)| *relayed == local)
+        {
+            gatherer.bind_channel(cx, local, remote);
+        }
+    }
+}
