@@ -24,6 +24,8 @@ use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::rng::Rng;
 use crate::machine::{Cx, Fill, Input, Machine, Output};
+#[cfg(feature = "str0m")]
+use crate::transport::webrtc::{Webrtc, WebrtcConfig};
 use crate::transport::{Reconnect, Transport};
 use crate::wire::identity::Address;
 
@@ -37,6 +39,8 @@ pub struct Endpoint {
     options: Options,
     channels: Vec<Channel>,
     waiting: Vec<(Box<dyn Transport + Send>, Option<u8>)>,
+    #[cfg(feature = "str0m")]
+    direct: Option<WebrtcConfig>,
 }
 
 /// What an [`Endpoint`] is made from.
@@ -50,6 +54,8 @@ pub struct Builder {
     relays: Vec<String>,
     listeners: Vec<String>,
     channels: Vec<Channel>,
+    #[cfg(feature = "str0m")]
+    direct: Option<WebrtcConfig>,
 }
 
 impl Builder {
@@ -104,6 +110,14 @@ impl Builder {
         self
     }
 
+    /// Gives sessions direct paths, by WebRTC.
+    #[cfg(feature = "str0m")]
+    #[must_use]
+    pub fn direct(mut self, config: WebrtcConfig) -> Self {
+        self.direct = Some(config);
+        self
+    }
+
     /// The endpoint, with an instance drawn from `rng`; not started.
     ///
     /// # Errors
@@ -122,7 +136,15 @@ impl Builder {
             Config { limits: self.options.limits.clone(), policy: self.policy, quotas: self.quotas, token: self.token };
         let hub = Hub::new(Identity::new(self.secret, rng), config);
         let channels = if self.channels.is_empty() { vec![Channel::reliable("messages")] } else { self.channels };
-        Ok(Endpoint { hub, registry: self.registry, options: self.options, channels, waiting })
+        Ok(Endpoint {
+            hub,
+            registry: self.registry,
+            options: self.options,
+            channels,
+            waiting,
+            #[cfg(feature = "str0m")]
+            direct: self.direct,
+        })
     }
 }
 
@@ -139,6 +161,8 @@ impl Endpoint {
             relays: Vec::new(),
             listeners: Vec::new(),
             channels: Vec::new(),
+            #[cfg(feature = "str0m")]
+            direct: None,
         }
     }
 
@@ -146,6 +170,10 @@ impl Endpoint {
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         for (transport, priority) in std::mem::take(&mut self.waiting) {
             self.hub.add(cx, transport, priority);
+        }
+        #[cfg(feature = "str0m")]
+        if let Some(config) = self.direct.take() {
+            self.hub.set_upgrade(cx, Box::new(Webrtc::new(config)));
         }
     }
 

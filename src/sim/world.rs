@@ -117,6 +117,13 @@ impl<M: Machine> World<M> {
         }
     }
 
+    /// What WebRTC peers of this world are made with: all that they draw follows from their hosts' seeds. It protects
+    /// nothing, and is made here only. `epoch` is any, for all worlds: nothing depends on it.
+    #[cfg(feature = "str0m")]
+    pub fn crypto(&self, epoch: crate::machine::time::Epoch) -> crate::link::rtc::Crypto {
+        crate::link::rtc::Crypto::seeded(epoch)
+    }
+
     /// Adds a host to the Internet and starts its machine. The first has the addresses 198.18.0.1 and `2001:db8::1`.
     pub fn host(&mut self, name: &str, machine: M) -> HostId {
         self.host_in(INTERNET, name, machine)
