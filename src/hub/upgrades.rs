@@ -56,6 +56,8 @@ use crate::wire::signal::{DescriptionKind, Ending, Signal};
 #[derive(Default)]
 pub(super) struct Upgrades {
     pub(super) transport: Option<TransportId>,
+    /// It is being removed.
+    leaving: bool,
     pub(super) outlook: Outlook,
     /// What the upgrade shall do. Bounded by what comes in one call, for it is emptied after each.
     orders: VecDeque<Order>,
@@ -112,7 +114,7 @@ impl Core {
     fn may_be_direct(&self, entry: &Entry) -> bool {
         let stands = entry.live().is_some_and(|session| session.path().is_some());
         let wanted = entry.purpose == Purpose::Application && entry.policy != PathPolicy::RelayOnly;
-        self.upgrades.transport.is_some() && stands && wanted && !self.is_neighbour(entry)
+        self.upgrades.transport.is_some() && !self.upgrades.leaving && stands && wanted && !self.is_neighbour(entry)
     }
 
     /// Whether a link of the hub itself leads to the peer.
@@ -147,10 +149,23 @@ impl Core {
     fn set_attempt(&mut self, now: Instant, id: SessionId, attempt: Attempt) {
         let (number, offers) = (attempt.number, attempt.offers);
         let Some(direct) = self.direct_mut(id) else { return };
-        (direct.attempt, direct.told) = (Some(attempt), None);
+        direct.told = None;
+        let before = direct.attempt.replace(attempt);
+        if let Some(before) = before {
+            self.supersede(now, id, &before);
+        }
         self.upgrades.orders.push_back(Order::Open { session: id, number, offers });
         self.tell_outlook(now, id);
         self.sessions.set_deadline(id);
+    }
+
+    /// An attempt gives way to its successor.
+    fn supersede(&mut self, now: Instant, id: SessionId, before: &Attempt) {
+        self.upgrades.orders.push_back(Order::Close { session: id, number: before.number, ending: None });
+        if let Some(links) = before.links {
+            self.remove_direct(now, id, before.path(), links);
+            self.after_session(now, id);
+        }
     }
 
     /// The upgrade has built a peer for an attempt, or has none to spare.
@@ -182,6 +197,7 @@ impl Core {
         let Some(direct) = &mut entry.direct else { return };
         let Some(attempt) = direct.attempt.take() else { return };
         direct.waiting.clear();
+        let again = std::mem::take(&mut direct.again);
         let next = direct.ended(now, &end, attempt.is_up(), initiator, &self.limits);
         direct.retry = if let Next::At(at) = next { Some(at) } else { None };
         direct.barred = next == Next::Waits;
@@ -191,6 +207,9 @@ impl Core {
         let state = if attempt.is_up() { PeerState::Closed } else { PeerState::Failed };
         self.tell(id, |session, _| Event::Peer { session, state });
         self.after_session(now, id);
+        if again {
+            self.ask_again(now, id);
+        }
     }
 }
 
@@ -273,7 +292,6 @@ impl Core {
         let suspect = session.is_suspect(path);
         let other = session.path().is_some_and(|used| used.path != path);
         if suspect && other {
-            self.drop_attempt(now, id, PeerEnd::Silent, None);
             return self.begin_attempt(now, id);
         }
         let again = suspect.then(|| now + self.limits.replace_after);
@@ -313,7 +331,6 @@ impl Core {
         if let Err((refusal, text)) = verdict.map_err(|glare| (glare, "")).and_then(|()| self.may_answer(now, id)) {
             return self.refuse_attempt(now, id, number, refusal, text);
         }
-        self.drop_attempt(now, id, PeerEnd::Closed, None);
         self.set_attempt(now, id, Attempt::new(number, false, now, &self.limits));
         let bytes = Zeroizing::new(bytes.to_vec());
         self.upgrades.orders.push_back(Order::Signal { session: id, number, bytes });
@@ -321,7 +338,7 @@ impl Core {
 
     fn may_answer(&mut self, now: Instant, id: SessionId) -> Result<(), (Refusal, &'static str)> {
         let limits = self.limits.clone();
-        let here = self.upgrades.transport.is_some();
+        let here = self.upgrades.transport.is_some() && !self.upgrades.leaving;
         let Some(entry) = self.sessions.get_mut(id) else { return Err((Refusal::NoUpgrade, "")) };
         if !here || entry.purpose != Purpose::Application {
             return Err((Refusal::NoUpgrade, "no direct paths here"));
@@ -338,11 +355,12 @@ impl Core {
         self.send_signal(now, id, reject.encode());
     }
 
-    /// The other side, or news, ask for another attempt.
+    /// The other side, or news, ask for another attempt: now, or after the one that is under way.
     fn try_again(&mut self, now: Instant, id: SessionId) {
         let Some(direct) = self.direct_mut(id) else { return };
         direct.forgive();
-        direct.retry = Some(now);
+        direct.retry = None;
+        direct.again = direct.attempt.as_ref().is_some_and(|attempt| !attempt.is_up());
         self.seek_direct(now, id);
     }
 
@@ -378,10 +396,10 @@ impl Core {
 /// News.
 impl Core {
     fn upgrade_is_here(&mut self, now: Instant, transport: TransportId) {
-        self.upgrades.transport = Some(transport);
+        (self.upgrades.transport, self.upgrades.leaving) = (Some(transport), false);
         let ids: Vec<_> = self.sessions.ids().collect();
         for id in ids {
-            self.try_again(now, id);
+            self.ask_again(now, id);
         }
     }
 
@@ -390,6 +408,7 @@ impl Core {
         if self.upgrades.transport != Some(transport) {
             return;
         }
+        self.upgrades.leaving = true;
         for id in self.upgrades.sessions.clone() {
             self.drop_attempt(now, id, PeerEnd::Closed, None);
             if let Some(direct) = self.direct_mut(id) {
@@ -417,10 +436,7 @@ impl Core {
     /// Tries again if it is ours to do so, else asks the other side to.
     pub(super) fn ask_again(&mut self, now: Instant, id: SessionId) {
         let Some(entry) = self.sessions.get(id).filter(|entry| self.may_be_direct(entry)) else { return };
-        if self.attempt(id).is_some() {
-            return;
-        }
-        if entry.initiator {
+        if entry.initiator || self.attempt(id).is_some() {
             return self.try_again(now, id);
         }
         self.send_signal(now, id, Signal::Restart { attempt: u32::MAX }.encode());
@@ -435,8 +451,14 @@ impl Core {
         for id in self.upgrades.sessions.clone() {
             self.tell_outlook(now, id);
         }
-        if (before.ipv4, before.ipv6, before.policy) != (outlook.ipv4, outlook.ipv6, outlook.policy) {
-            self.news_of_network(now);
+        if (before.ipv4, before.ipv6, before.policy) == (outlook.ipv4, outlook.ipv6, outlook.policy) {
+            return;
+        }
+        // An attempt that is under way takes its part in it.
+        let idle = |id: &SessionId| self.attempt(*id).is_none();
+        let ids: Vec<_> = self.upgrades.sessions.iter().copied().filter(idle).collect();
+        for id in ids {
+            self.ask_again(now, id);
         }
     }
 

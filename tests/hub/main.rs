@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod cut_points;
+mod direct;
 mod hostile;
 mod ledger;
 mod party;
