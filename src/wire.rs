@@ -6,6 +6,7 @@ pub mod identity;
 pub mod length;
 pub mod reason;
 pub mod room;
+pub mod servers;
 pub mod session;
 pub mod signal;
 #[cfg(feature = "ws")]
