@@ -50,6 +50,7 @@ pub struct Builder {
     relays: Vec<String>,
     listeners: Vec<String>,
     channels: Vec<Channel>,
+    servers_for: Option<ServersFor>,
     wants_servers: bool,
 }
 
@@ -105,6 +106,13 @@ impl Builder {
         self
     }
 
+    /// As a relay: hands neighbours that ask other STUN and TURN servers than those of [`Options`].
+    #[must_use]
+    pub fn servers_for(mut self, servers: ServersFor) -> Self {
+        self.servers_for = Some(servers);
+        self
+    }
+
     /// Asks relays for STUN and TURN servers, read by [`Hub::servers`].
     #[must_use]
     pub const fn wants_servers(mut self) -> Self {
@@ -131,7 +139,7 @@ impl Builder {
             policy: self.policy,
             quotas: self.quotas,
             token: self.token,
-            servers_for: servers_for(&self.options),
+            servers_for: self.servers_for.or_else(|| granted(&self.options)),
             wants_servers: self.wants_servers,
         };
         let hub = Hub::new(Identity::new(self.secret, rng), config);
@@ -153,6 +161,7 @@ impl Endpoint {
             relays: Vec::new(),
             listeners: Vec::new(),
             channels: Vec::new(),
+            servers_for: None,
             wants_servers: false,
         }
     }
@@ -191,13 +200,13 @@ impl Endpoint {
 
 /// What a relay that serves TURN hands out.
 #[cfg(feature = "turn")]
-fn servers_for(options: &Options) -> Option<ServersFor> {
+fn granted(options: &Options) -> Option<ServersFor> {
     let service = options.turn.clone()?;
     Some(ServersFor::new(move |id, unix| service.grant(id, unix)))
 }
 
 #[cfg(not(feature = "turn"))]
-const fn servers_for(_: &Options) -> Option<ServersFor> {
+const fn granted(_: &Options) -> Option<ServersFor> {
     None
 }
 

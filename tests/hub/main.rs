@@ -14,5 +14,6 @@ mod property;
 #[path = "../bad_input/raw.rs"]
 mod raw;
 mod rooms;
+mod servers;
 mod sessions;
 mod slow_consumer;
