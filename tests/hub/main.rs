@@ -15,5 +15,6 @@ mod property;
 #[path = "../bad_input/raw.rs"]
 mod raw;
 mod rooms;
+mod servers;
 mod sessions;
 mod slow_consumer;
