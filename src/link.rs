@@ -3,6 +3,8 @@
 pub mod framed;
 #[cfg(feature = "ws")]
 pub mod http;
+#[cfg(feature = "webrtc")]
+pub mod negotiation;
 pub mod noise;
 #[cfg(feature = "stun")]
 pub mod stun;

@@ -7,6 +7,8 @@ pub mod ice_server;
 pub mod identity;
 pub mod length;
 pub mod outlook;
+#[cfg(feature = "webrtc")]
+pub mod paste;
 pub mod reason;
 pub mod room;
 #[cfg(feature = "webrtc")]

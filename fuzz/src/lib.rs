@@ -11,6 +11,7 @@
 
 mod cable;
 mod cuts;
+mod direct;
 mod http;
 mod hub;
 mod memory;
@@ -29,6 +30,7 @@ mod turn;
 mod wire;
 mod world;
 
+pub use direct::{candidate, negotiation, paste, sdp};
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use hub::{frame, hub};
 pub use messages::{framed, websocket_client, websocket_server};
@@ -49,6 +51,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("candidate", candidate),
     ("connection_string", connection_string),
     ("frame", frame),
     ("framed", framed),
@@ -57,8 +60,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hub", hub),
     ("length", length),
     ("link_proof", link_proof),
+    ("negotiation", negotiation),
+    ("paste", paste),
     ("room_host", room_host),
     ("room_message", room_message),
+    ("sdp", sdp),
     ("session_opening", session_opening),
     ("session_packet", session_packet),
     ("session_peer", session_peer),

@@ -145,6 +145,15 @@ impl Core {
     /// A relay has given servers, read by [`Servers::given`].
     fn servers_changed(&mut self, relay: EndpointId) {
         self.event(super::Event::Servers { relay });
+        self.servers_for_upgrade(relay);
+    }
+
+    /// There is use for servers from now on.
+    pub(super) fn want_servers(&mut self) {
+        self.servers.wanted = true;
+        for relay in self.relays() {
+            self.ask_for_servers(relay);
+        }
     }
 
     pub(super) fn on_servers_timeout(&mut self, now: Instant) {

@@ -47,6 +47,7 @@ pub(super) use links::Private;
 use super::{SessionId, TransportId};
 use crate::machine::ids::{LinkId, Table};
 use crate::transport::upgrade::PeerId;
+use crate::wire::identity::EndpointId;
 use crate::wire::outlook::Outlook;
 
 /// What the core has to do with the upgrade.
@@ -67,9 +68,25 @@ pub(super) struct Upgrades {
 
 /// What the upgrade shall do for an attempt.
 enum Order {
-    Open { session: SessionId, number: u32, offers: bool },
-    Signal { session: SessionId, number: u32, bytes: Zeroizing<Vec<u8>> },
-    Close { session: SessionId, number: u32, ending: Option<(u8, &'static str)> },
+    Open {
+        session: SessionId,
+        number: u32,
+        offers: bool,
+    },
+    Signal {
+        session: SessionId,
+        number: u32,
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    Close {
+        session: SessionId,
+        number: u32,
+        ending: Option<(u8, &'static str)>,
+    },
+    /// This relay has given servers.
+    Servers {
+        relay: EndpointId,
+    },
 }
 
 impl Upgrades {

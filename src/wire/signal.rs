@@ -158,7 +158,7 @@ impl<'a> Signal<'a> {
         }
     }
 
-    /// The attempt that it belongs to; none: it is about no peer.
+    /// The attempt that it is of; none: it is not about peers.
     pub const fn attempt(&self) -> Option<u32> {
         match self {
             Self::Description { attempt, .. }

@@ -9,6 +9,7 @@ use switchboard::hub::channel::{Channel, ChannelId, Reliability};
 use switchboard::hub::explain::{NotDirect, Side};
 use switchboard::hub::{Event, PathPolicy};
 use switchboard::transport::upgrade::PeerState;
+use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::outlook::{Mapping, Outlook};
 
 use town::{A, B, Town};
@@ -20,6 +21,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn channels() -> Vec<Channel> {
     vec![Channel::reliable("chat"), Channel::reliable("voice").with(Reliability::MaxRetransmits(0)).unordered()]
+}
+
+fn servers() -> Vec<IceServer> {
+    vec![IceServer::new("turn:turn.test", "me", "secret").unwrap()]
 }
 
 /// Numbers one after the other, each way, until `count` were sent; `change` may do something before each.
@@ -188,7 +193,7 @@ fn going_up_loses_repeats_and_reorders_nothing() {
         talk(&mut town, sessions, 60, |town, n| {
             if u64::from(n) == 10 + seed {
                 town.opens = true;
-                town.act(A, |hub, cx| hub.set_ice_servers(cx, &[]));
+                town.act(A, |hub, cx| hub.set_ice_servers(cx, &servers()));
             }
         });
         town.run_for(20 * SECOND);
@@ -218,7 +223,7 @@ fn what_fails_is_tried_again_with_pauses_that_double_and_says_why() {
     town.opens = true;
     let outlook = Outlook { ipv6: true, ..outlook };
     *town.nodes[B].dials.outlook.lock().unwrap() = outlook;
-    town.act(B, |hub, cx| hub.set_ice_servers(cx, &[]));
+    town.act(B, |hub, cx| hub.set_ice_servers(cx, &servers()));
     town.run_for(SECOND);
     assert!(town.is_direct(A, ours) && town.is_direct(B, theirs), "news of the other side are enough");
 }

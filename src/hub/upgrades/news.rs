@@ -6,12 +6,16 @@ use crate::hub::session::event::PathPolicy;
 use crate::hub::{SessionId, TransportId};
 use crate::machine::time::Instant;
 use crate::transport::upgrade::PeerEnd;
+use crate::wire::identity::EndpointId;
 use crate::wire::outlook::Outlook;
 use crate::wire::signal::Signal;
 
 impl Core {
     pub(super) fn upgrade_is_here(&mut self, now: Instant, transport: TransportId) {
         (self.upgrades.transport, self.upgrades.leaving) = (Some(transport), false);
+        let relays: Vec<_> = self.servers.given().map(|(relay, _)| relay).collect();
+        relays.into_iter().for_each(|relay| self.servers_for_upgrade(relay));
+        self.want_servers();
         let ids: Vec<_> = self.sessions.ids().collect();
         for id in ids {
             self.ask_again(now, id);
@@ -38,6 +42,13 @@ impl Core {
         self.upgrade_leaves(now, transport);
         if self.upgrades.transport == Some(transport) {
             self.upgrades = Upgrades::default();
+        }
+    }
+
+    /// A relay has given servers: they are the upgrade's.
+    pub(in crate::hub) fn servers_for_upgrade(&mut self, relay: EndpointId) {
+        if self.upgrades.transport.is_some() {
+            self.upgrades.orders.push_back(Order::Servers { relay });
         }
     }
 

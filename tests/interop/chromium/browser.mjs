@@ -13,9 +13,9 @@ const QUIET = [
   '--disable-domain-reliability', '--disable-dev-shm-usage', '--metrics-recording-only', '--no-pings',
 ];
 
-/** A browser that trusts one certificate which nobody has issued, and its pages from one origin. */
+/** A browser that trusts one certificate which nobody has issued, if any, and its pages from one origin. */
 export class Browser {
-  static async start(certificate) {
+  static async start(certificate, { args = [], permissions = [] } = {}) {
     const browser = new Browser();
     browser.profile = mkdtempSync(join(tmpdir(), 'switchboard-chromium-'));
     browser.server = createServer((_, answer) => {
@@ -26,9 +26,10 @@ export class Browser {
     browser.origin = `http://127.0.0.1:${browser.server.address().port}`;
     browser.context = await chromium.launchPersistentContext(browser.profile, {
       executablePath: '/usr/bin/chromium',
-      args: [...QUIET, `--ignore-certificate-errors-spki-list=${keyHash(certificate)}`],
+      args: [...QUIET, ...(certificate ? trust(certificate) : []), ...args],
       chromiumSandbox: false,
     });
+    await browser.context.grantPermissions(permissions, { origin: browser.origin });
     await browser.context.addInitScript(talk);
     return browser;
   }
@@ -48,10 +49,10 @@ export class Browser {
   }
 }
 
-/** Chromium's name for a public key. */
-function keyHash(certificate) {
+/** Has Chromium trust a public key, by its name for it. */
+function trust(certificate) {
   const key = new X509Certificate(readFileSync(certificate)).publicKey.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(key).digest('base64');
+  return [`--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`];
 }
 
 /** Runs in each page: a WebSocket whose messages wait until they are asked for. */
