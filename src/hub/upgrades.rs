@@ -47,8 +47,12 @@ pub(super) use links::Private;
 use super::{SessionId, TransportId};
 use crate::machine::ids::{LinkId, Table};
 use crate::transport::upgrade::PeerId;
+use crate::wire::ice_server::IceUri;
 use crate::wire::identity::EndpointId;
 use crate::wire::outlook::Outlook;
+
+/// Of so many it is remembered which servers they gave.
+const GIVERS: usize = 32;
 
 /// What the core has to do with the upgrade.
 #[derive(Default)]
@@ -62,6 +66,8 @@ pub(super) struct Upgrades {
     peers: Table<PeerId, (SessionId, u32)>,
     by_attempt: BTreeMap<(SessionId, u32), PeerId>,
     links: Table<LinkId, Private>,
+    /// The servers that were given last, by who gave them; at most [`GIVERS`], for nothing but comparison.
+    servers: BTreeMap<u64, Vec<IceUri>>,
     /// Sessions that have a direct path, or try to get one.
     sessions: BTreeSet<SessionId>,
 }
@@ -98,6 +104,19 @@ impl Upgrades {
         let attempt = self.peers.remove(peer)?;
         self.by_attempt.remove(&attempt);
         Some(attempt)
+    }
+
+    /// Whether these servers are others than those that were given last.
+    fn knows_no(&mut self, from: u64, uris: Vec<IceUri>) -> bool {
+        if self.servers.get(&from) == Some(&uris) {
+            return false;
+        }
+        if self.servers.len() >= GIVERS {
+            self.servers.clear();
+        }
+        let some = !uris.is_empty();
+        self.servers.insert(from, uris);
+        some
     }
 
     /// Whether it has something to do at once.

@@ -311,3 +311,14 @@ fn a_side_with_as_many_peers_as_allowed_says_so() {
     assert_eq!(town.explain(A, ours).not_direct, Some(NotDirect::TooManyPeers(Side::There)));
     assert_eq!(town.explain(B, theirs).not_direct, Some(NotDirect::TooManyPeers(Side::Here)));
 }
+
+#[test]
+fn what_a_relay_hands_out_reaches_the_upgrade_whichever_comes_first() {
+    let mut town = Town::new(13, [true, false]);
+    let servers = |town: &Town, node: usize| town.nodes[node].dials.servers.lock().unwrap().clone();
+    assert_eq!(servers(&town, A), ["turn:relay.test"]);
+    assert!(servers(&town, B).is_empty());
+    town.upgrade(B);
+    town.run_for(SECOND);
+    assert_eq!(servers(&town, B), ["turn:relay.test"]);
+}

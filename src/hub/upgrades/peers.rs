@@ -26,12 +26,14 @@ impl Hub {
         id
     }
 
-    /// A relay, or the application, hands out servers: the upgrade uses them, and what has failed is tried again.
+    /// A relay, or the application, hands out servers: the upgrade uses them, and if they are others than before, not
+    /// the same with fresh credentials, what has failed is tried again.
     fn on_servers(&mut self, cx: &mut Cx<'_>, from: u64, servers: &[IceServer]) {
         let Some(upgrade) = self.upgrade_mut() else { return };
         upgrade.set_servers(cx, from, servers);
         self.touch_upgrade();
-        if !servers.is_empty() {
+        let uris: Vec<_> = servers.iter().map(|server| server.uri.clone()).collect();
+        if self.core.upgrades.knows_no(from, uris) {
             self.core.news_of_network(cx.now);
         }
     }

@@ -25,6 +25,8 @@ const CHECKS: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Dials {
     pub(crate) outlook: Mutex<Outlook>,
+    /// The servers that it was given last.
+    pub(crate) servers: Mutex<Vec<String>>,
     /// Peers opened so far, and those that are there.
     pub(crate) opened: AtomicUsize,
     pub(crate) here: AtomicUsize,
@@ -251,7 +253,9 @@ impl Upgrade for Pipes {
         self.events.pop_front()
     }
 
-    fn set_servers(&mut self, _: &mut Cx<'_>, _: u64, _: &[IceServer]) {}
+    fn set_servers(&mut self, _: &mut Cx<'_>, _: u64, servers: &[IceServer]) {
+        *self.dials.servers.lock().unwrap() = servers.iter().map(|server| server.uri.to_string()).collect();
+    }
 
     fn report(&self, peer: PeerId) -> Option<PeerReport> {
         let peer = self.peers.get(peer)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use switchboard::connect::{Options, Registry};
 use switchboard::hub::channel::{Channel, ChannelId};
 use switchboard::hub::explain::Explanation;
-use switchboard::hub::{Config, Event, Hub, PathPolicy, Policy, SessionId};
+use switchboard::hub::{Config, Event, Hub, PathPolicy, Policy, ServersFor, SessionId};
 use switchboard::link::noise::{Identity, SecretKey};
 use switchboard::machine::buf::Buf;
 use switchboard::machine::ids::{Ids, PortId};
@@ -18,6 +18,7 @@ use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::machine::{Cx, Fill, Input, Machine as _, Output};
 use switchboard::transport::upgrade::PeerState;
+use switchboard::wire::servers::GrantedServer;
 
 use super::pipes::{Dials, Pipes};
 
@@ -337,8 +338,16 @@ impl Node {
         let mut rng = Rng::from_u64(seed << 8 | n as u64);
         let identity = Identity::new(SecretKey::generate(&mut rng), &mut rng);
         let policy = if n == 0 { Policy::Open } else { Policy::Closed };
+        let grant = |uri: &str| GrantedServer {
+            uri: uri.into(),
+            username: "me".into(),
+            credential: "word".to_owned().into(),
+            lifetime: 600,
+        };
+        let servers_for =
+            (n == 0).then(|| ServersFor::new(move |_, _| vec![grant("turn:relay.test"), grant("of:tomorrow")]));
         let limits = Limits { ping_after: None, ..Limits::default() };
-        let hub = Hub::new(identity, Config { policy, limits, ..Config::default() });
+        let hub = Hub::new(identity, Config { policy, limits, servers_for, ..Config::default() });
         let (ids, dials) = (Ids::new(), Arc::new(Dials::default()));
         Self { hub, ids, rng, deadline: None, dials, events: Vec::new(), accepts: true }
     }
