@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`stream`] | `tcp:` `tls:` `ws:` `wss:` `pair:` | messages on byte streams, dialled or accepted |
 //! | [`offline`] | `offline` | connects at once, discards what is sent |
+//! | `serve` | `stun:` `turn:` `turns:` | STUN and TURN servers; no links |
 //!
 //! An [`Upgrade`](upgrade::Upgrade) is a transport whose links two sides agree on by signals, which a session carries.
 //!
@@ -16,6 +17,8 @@
 pub mod alone;
 pub mod offline;
 mod outbox;
+#[cfg(any(feature = "stun", feature = "turn"))]
+pub mod serve;
 pub mod stream;
 pub mod upgrade;
 #[cfg(feature = "str0m")]

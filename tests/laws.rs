@@ -17,6 +17,9 @@ mod implementations;
 mod probes;
 #[path = "laws/rig.rs"]
 mod rig;
+#[cfg(all(feature = "stun", feature = "turn"))]
+#[path = "laws/serve.rs"]
+mod serve;
 #[path = "laws/subject.rs"]
 mod subject;
 #[path = "laws/transcripts.rs"]
@@ -92,6 +95,12 @@ fn worlds_that_once_broke_a_law_keep_it() {
     for (kind, seed) in [("tls", 387), ("tcp", 908), ("wss", 1343)] {
         campaign::play::<Node>(kind, seed, &common::options(), &mut campaign::Histogram::new());
     }
+}
+
+#[cfg(all(feature = "stun", feature = "turn"))]
+#[test]
+fn serving_keeps_the_laws_whatever_comes() {
+    serve::campaign(seeds(20));
 }
 
 #[test]

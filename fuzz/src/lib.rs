@@ -26,6 +26,7 @@ mod strings;
 mod stun;
 mod tls;
 mod transport;
+mod turn;
 mod wire;
 mod world;
 
@@ -42,6 +43,7 @@ pub use strings::connection_string;
 pub use stun::{stun_message, stun_server};
 pub use tls::{tls_client, tls_records, tls_server};
 pub use transport::transport;
+pub use turn::turn_server;
 pub use wire::{length, websocket_close, websocket_header};
 
 /// A target: takes any bytes and panics on a defect.
@@ -74,6 +76,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tls_records", tls_records),
     ("tls_server", tls_server),
     ("transport", transport),
+    ("turn_server", turn_server),
     ("upgrade_client", upgrade_client),
     ("upgrade_server", upgrade_server),
     ("websocket_client", websocket_client),

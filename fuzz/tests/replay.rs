@@ -64,6 +64,6 @@ macro_rules! replays {
 replays! {
     candidate connection_string frame framed http_connect http_request hub length link_proof negotiation paste
     room_host room_message sdp session_opening session_packet session_peer signal stream stun_message stun_server
-    tls_client tls_records tls_server transport upgrade_client upgrade_server websocket_client websocket_close
-    websocket_header websocket_server
+    tls_client tls_records tls_server transport turn_server upgrade_client upgrade_server websocket_client
+    websocket_close websocket_header websocket_server
 }

@@ -18,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::{ConnectError, Options, Registry};
 use crate::hub::channel::Channel;
-use crate::hub::{Config, Hub, News, Policy, Quotas, SessionId, TransportId};
+use crate::hub::{Config, Hub, News, Policy, Quotas, ServersFor, SessionId, TransportId};
 use crate::link::noise::{Identity, SecretKey, Token};
 use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
@@ -56,6 +56,8 @@ pub struct Builder {
     channels: Vec<Channel>,
     #[cfg(feature = "str0m")]
     direct: Option<WebrtcConfig>,
+    servers_for: Option<ServersFor>,
+    wants_servers: bool,
 }
 
 impl Builder {
@@ -118,6 +120,20 @@ impl Builder {
         self
     }
 
+    /// As a relay: hands neighbours that ask other STUN and TURN servers than those of [`Options`].
+    #[must_use]
+    pub fn servers_for(mut self, servers: ServersFor) -> Self {
+        self.servers_for = Some(servers);
+        self
+    }
+
+    /// Asks relays for STUN and TURN servers, read by [`Hub::servers`].
+    #[must_use]
+    pub const fn wants_servers(mut self) -> Self {
+        self.wants_servers = true;
+        self
+    }
+
     /// The endpoint, with an instance drawn from `rng`; not started.
     ///
     /// # Errors
@@ -132,8 +148,18 @@ impl Builder {
         for string in &self.listeners {
             waiting.push((self.registry.listen(string, &self.options)?, None));
         }
-        let config =
-            Config { limits: self.options.limits.clone(), policy: self.policy, quotas: self.quotas, token: self.token };
+        #[cfg(feature = "str0m")]
+        let wants_servers = self.wants_servers || self.direct.is_some();
+        #[cfg(not(feature = "str0m"))]
+        let wants_servers = self.wants_servers;
+        let config = Config {
+            limits: self.options.limits.clone(),
+            policy: self.policy,
+            quotas: self.quotas,
+            token: self.token,
+            servers_for: self.servers_for.or_else(|| granted(&self.options)),
+            wants_servers,
+        };
         let hub = Hub::new(Identity::new(self.secret, rng), config);
         let channels = if self.channels.is_empty() { vec![Channel::reliable("messages")] } else { self.channels };
         Ok(Endpoint {
@@ -163,6 +189,8 @@ impl Endpoint {
             channels: Vec::new(),
             #[cfg(feature = "str0m")]
             direct: None,
+            servers_for: None,
+            wants_servers: false,
         }
     }
 
@@ -200,6 +228,18 @@ impl Endpoint {
     pub fn open_session(&mut self, cx: &mut Cx<'_>, to: impl Into<Address>) -> SessionId {
         self.hub.open(cx, to, self.channels.clone())
     }
+}
+
+/// What a relay that serves TURN hands out.
+#[cfg(feature = "turn")]
+fn granted(options: &Options) -> Option<ServersFor> {
+    let service = options.turn.clone()?;
+    Some(ServersFor::new(move |id, unix| service.grant(id, unix)))
+}
+
+#[cfg(not(feature = "turn"))]
+const fn granted(_: &Options) -> Option<ServersFor> {
+    None
 }
 
 /// An endpoint wants its relays back, unless somebody has said otherwise.

@@ -251,7 +251,7 @@ fn relay_only(side: Side, outlook: &Outlook) -> Option<NotDirect> {
 }
 
 const fn families_differ(ours: &Outlook, theirs: &Outlook) -> bool {
-    !(ours.ipv4 && theirs.ipv4) && !(ours.ipv6 && theirs.ipv6)
+    !(ours.ipv4 && theirs.ipv4 || ours.ipv6 && theirs.ipv6)
 }
 
 fn nats_and_turn(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {

@@ -7,6 +7,6 @@ mod frames;
 mod policies;
 mod proofs;
 mod relays;
-mod rogue;
-mod scene;
+pub(crate) mod rogue;
+pub(crate) mod scene;
 mod sessions;

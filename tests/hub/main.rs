@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod cut_points;
+mod direct;
 mod hostile;
 mod ledger;
 mod party;
@@ -15,5 +16,6 @@ mod property;
 mod raw;
 mod roaming;
 mod rooms;
+mod servers;
 mod sessions;
 mod slow_consumer;

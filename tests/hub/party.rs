@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchboard::connect::{Endpoint, Options};
 use switchboard::hub::channel::{Channel, ChannelId};
-use switchboard::hub::{Event, Policy, Quotas, SessionId};
+use switchboard::hub::{Event, Policy, Quotas, ServersFor, SessionId};
 use switchboard::link::noise::SecretKey;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) struct Recipe {
     pub(crate) policy: Policy,
     pub(crate) quotas: Quotas,
     pub(crate) options: Options,
+    pub(crate) servers_for: Option<ServersFor>,
+    pub(crate) wants_servers: bool,
 }
 
 impl Recipe {
@@ -35,6 +37,8 @@ impl Recipe {
             policy: Policy::Closed,
             quotas: Quotas::default(),
             options: Options::default(),
+            servers_for: None,
+            wants_servers: false,
         }
     }
 
@@ -60,6 +64,12 @@ impl Recipe {
             .relays_for(self.policy.clone(), self.quotas.clone());
         for relay in &self.relays {
             builder = builder.relay(relay);
+        }
+        if let Some(servers) = &self.servers_for {
+            builder = builder.servers_for(servers.clone());
+        }
+        if self.wants_servers {
+            builder = builder.wants_servers();
         }
         for listen in &self.listens {
             builder = builder.listen(listen);

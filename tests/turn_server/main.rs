@@ -4,9 +4,17 @@
 
 mod bounds;
 mod caller;
+#[cfg(feature = "tls")]
+#[path = "../common/mod.rs"]
+mod common;
+mod dialler;
 mod misbehaviour;
+mod policies;
 mod relaying;
 mod scene;
+#[cfg(all(feature = "stun", feature = "tls"))]
+mod serving;
+mod streams;
 #[path = "../sim_network/talker.rs"]
 #[allow(dead_code)]
 mod talker;

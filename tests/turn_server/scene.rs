@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use switchboard::connect::Endpoint;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::ids::PortId;
 use switchboard::machine::{Cx, Fill, Input, Machine, Output};
@@ -12,6 +13,7 @@ use switchboard::stack::turn_server::{
 };
 
 use crate::caller::Caller;
+use crate::dialler::Dialler;
 use crate::talker::Talker;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -22,11 +24,24 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)), 3478);
 
 /// What runs on a host.
-#[derive(Debug)]
 pub(crate) enum Program {
     Server(Box<TurnServer>),
     Caller(Box<Caller>),
+    Dialler(Box<Dialler>),
     Peer(Talker),
+    Endpoint(Box<Endpoint>),
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Server(_) => "a server",
+            Self::Caller(_) => "a caller",
+            Self::Dialler(_) => "a dialler",
+            Self::Peer(_) => "a peer",
+            Self::Endpoint(_) => "an endpoint",
+        })
+    }
 }
 
 impl Machine for Program {
@@ -35,14 +50,10 @@ impl Machine for Program {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
         match self {
-            Self::Server(server) => match input {
-                Input::Timeout => server.handle(cx, Input::Timeout),
-                Input::Receive(port, data) => server.handle(cx, Input::Receive(port, data)),
-                Input::Datagram(port, datagram) => server.handle(cx, Input::Datagram(port, datagram)),
-                Input::Port(port, change) => server.handle(cx, Input::Port(port, change)),
-                Input::Command(()) => {}
-            },
+            Self::Server(server) => pass(&mut **server, cx, input),
+            Self::Endpoint(endpoint) => pass(&mut **endpoint, cx, input),
             Self::Caller(caller) => caller.handle(cx, input),
+            Self::Dialler(dialler) => dialler.handle(cx, input),
             Self::Peer(talker) => talker.handle(cx, input),
         }
     }
@@ -51,7 +62,14 @@ impl Machine for Program {
         match self {
             Self::Server(server) => server.poll(cx),
             Self::Caller(caller) => quiet(caller.poll(cx)),
+            Self::Dialler(dialler) => quiet(dialler.poll(cx)),
             Self::Peer(talker) => quiet(talker.poll(cx)),
+            Self::Endpoint(endpoint) => loop {
+                match endpoint.poll(cx) {
+                    Output::Event(_) => while endpoint.next(cx).is_some() {},
+                    output => break quiet(output),
+                }
+            },
         }
     }
 
@@ -59,8 +77,21 @@ impl Machine for Program {
         match self {
             Self::Server(server) => server.fill(cx, port, buf),
             Self::Caller(caller) => caller.fill(cx, port, buf),
+            Self::Dialler(dialler) => dialler.fill(cx, port, buf),
             Self::Peer(talker) => talker.fill(cx, port, buf),
+            Self::Endpoint(endpoint) => endpoint.fill(cx, port, buf),
         }
+    }
+}
+
+/// Lends an input to a machine that takes no commands.
+fn pass<M: Machine>(machine: &mut M, cx: &mut Cx<'_>, input: Input<'_, ()>) {
+    match input {
+        Input::Timeout => machine.handle(cx, Input::Timeout),
+        Input::Receive(port, data) => machine.handle(cx, Input::Receive(port, data)),
+        Input::Datagram(port, datagram) => machine.handle(cx, Input::Datagram(port, datagram)),
+        Input::Port(port, change) => machine.handle(cx, Input::Port(port, change)),
+        Input::Command(()) => {}
     }
 }
 
@@ -120,6 +151,26 @@ impl Scene {
         let host = self.world.host_in(net, "caller", Program::Caller(Box::new(caller)));
         self.call(host, Caller::start);
         host
+    }
+
+    pub(crate) fn dialler(&mut self, net: NetId, dialler: Dialler) -> HostId {
+        let host = self.world.host_in(net, "dialler", Program::Dialler(Box::new(dialler)));
+        self.dial(host, Dialler::start);
+        host
+    }
+
+    pub(crate) fn dial<R>(&mut self, host: HostId, call: impl FnOnce(&mut Dialler, &mut Cx<'_>) -> R) -> R {
+        self.world.act(host, |program, cx| match program {
+            Program::Dialler(dialler) => call(dialler, cx),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    pub(crate) fn dialled(&self, host: HostId) -> &Dialler {
+        match self.world.machine(host) {
+            Program::Dialler(dialler) => dialler,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Alice, with an allocation.

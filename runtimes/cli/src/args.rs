@@ -3,6 +3,7 @@
 mod endpoint;
 mod links;
 mod relay;
+mod servers;
 mod sim;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(crate) use endpoint::{
 };
 pub(crate) use links::{DialArgs, Linger, ListenArgs, PeerArgs, Runtime};
 pub(crate) use relay::RelayArgs;
+pub(crate) use servers::ServerArgs;
 pub(crate) use sim::{MatrixArgs, ReplayArgs, RunArgs, ShrinkArgs, SimArgs, SimCommand};
 
 const EXIT_CODES: &str = "\

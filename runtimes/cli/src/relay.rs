@@ -3,6 +3,7 @@
 //! It tells by which strings it can be reached, keeps a status line on a terminal, serves its figures over HTTP if
 //! asked to, and says goodbye to its neighbours before it ends.
 
+mod servers;
 mod status;
 
 use std::io::{self, IsTerminal as _};
@@ -25,7 +26,9 @@ use crate::peer::is_by_tls;
 use crate::report::{connectable, line};
 use crate::signals::{self, Stop};
 use crate::trust::{self, Files};
+use servers::{Served, Servers};
 use status::{Pages, Status};
+use switchboard::transport::serve::Meter;
 
 /// How long goodbyes are waited for.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,7 +42,7 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
             })?;
             let bound = status.address().unwrap_or(address);
             relay.tell(json!({"event": "status", "address": bound.to_string()}), &format!("status on http://{bound}"));
-            tokio::spawn(status.serve(Arc::new(Figures(relay.endpoint.clone()))));
+            tokio::spawn(status.serve(Arc::new(Figures(relay.endpoint.clone(), relay.meter.clone()))));
         }
         let result = relay.serve(&stop).await;
         _ = tokio::time::timeout(FAREWELL, relay.endpoint.stop()).await;
@@ -50,6 +53,8 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), Failure> {
 struct Relay {
     endpoint: Endpoint,
     listeners: Vec<(TransportId, ConnectionString)>,
+    served: Vec<Served>,
+    meter: Option<Meter>,
     json: bool,
     line: ProgressBar,
 }
@@ -57,15 +62,20 @@ struct Relay {
 impl Relay {
     fn start(args: &RelayArgs) -> Result<Self, Failure> {
         let file = args.key.clone().map_or_else(|| Environment::of_process().file("relay-key"), Ok)?;
-        let builder = Core::builder(secret_key(&file)?).options(options(args)?);
+        let mut options = options(args)?;
+        let servers = Servers::of(&args.servers, &options)?;
+        options.turn = servers.as_ref().map(|servers| servers.service().clone());
+        let meter = options.turn.as_ref().map(|service| service.meter.clone());
+        let builder = Core::builder(secret_key(&file)?).options(options);
         let endpoint = Endpoint::start(builder.relays_for(policy(args)?, quotas(args)))?;
         let mut listeners = Vec::new();
         for string in &args.listen {
             let parsed = ConnectionString::parse(string)?;
             listeners.push((endpoint.act(|endpoint, cx| endpoint.listen(cx, string))?, parsed));
         }
+        let served = servers.map(|servers| servers.start(&endpoint)).unwrap_or_default();
         let line = if io::stderr().is_terminal() && !args.json { status_line() } else { ProgressBar::hidden() };
-        Ok(Self { endpoint, listeners, json: args.json, line })
+        Ok(Self { endpoint, listeners, served, meter, json: args.json, line })
     }
 
     /// Tells what happens until a signal comes, or it can't listen.
@@ -94,6 +104,13 @@ impl Relay {
                     let string = connectable(string, address);
                     self.tell(json!({"event": "listening", "string": string}), &format!("listening on {string}"));
                 }
+                if let Some(what) = self.server(transport) {
+                    let event = json!({"event": "serving", "what": what, "address": address.to_string()});
+                    self.tell(event, &format!("serving {what} on {address}"));
+                }
+            }
+            Event::Failed { transport, reason } if self.server(transport).is_some() => {
+                return Err(self.not_served(transport, &reason));
             }
             Event::Failed { transport, reason } => return Err(self.failed(transport, &reason)),
             Event::NeighbourUp { link, neighbour } if self.json => {
@@ -110,6 +127,18 @@ impl Relay {
         Ok(())
     }
 
+    /// What a transport serves, if it is a server.
+    fn server(&self, transport: TransportId) -> Option<&'static str> {
+        self.served.iter().find(|(id, _)| *id == transport).map(|(_, what)| *what)
+    }
+
+    fn not_served(&self, transport: TransportId, reason: &LinkEnd) -> Failure {
+        let what = self.server(transport).unwrap_or_default();
+        let text = format!("could not serve {what}: {reason}");
+        Failure::new(Code::Unreachable, text)
+            .advise("another program may have the port: name another by --turn ADDRESS:PORT")
+    }
+
     fn failed(&self, transport: TransportId, reason: &LinkEnd) -> Failure {
         let string = self.listeners.iter().find(|(id, _)| *id == transport).map(|(_, string)| string.to_string());
         let string = string.unwrap_or_default();
@@ -124,12 +153,13 @@ impl Relay {
         let figures = self.endpoint.act(|endpoint, _| endpoint.statistics());
         let dropped = figures.dropped_quota + figures.dropped_full + figures.dropped_route;
         self.line.set_message(format!(
-            "{} links, {} routes, {} rooms; {} packets passed on ({}), {dropped} dropped",
+            "{} links, {} routes, {} rooms; {} packets passed on ({}), {dropped} dropped{}",
             figures.links,
             figures.routes,
             figures.rooms,
             figures.forwarded_packets,
             indicatif::HumanBytes(figures.forwarded_bytes),
+            self.meter.as_ref().map(servers::in_words).unwrap_or_default(),
         ));
         self.line.tick();
     }
@@ -147,7 +177,8 @@ fn status_line() -> ProgressBar {
 fn options(args: &RelayArgs) -> Result<Options, Failure> {
     let mut options = Options::default();
     let by_tls = |string: &&String| ConnectionString::parse(string).is_ok_and(|string| is_by_tls(&string));
-    let Some(string) = args.listen.iter().find(by_tls) else { return Ok(options) };
+    let turns = args.servers.turns.map(|address| format!("turns:{address}"));
+    let Some(string) = args.listen.iter().find(by_tls).or(turns.as_ref()) else { return Ok(options) };
     let string = ConnectionString::parse(string)?;
     let made = args.self_signed.as_deref().map(|file| trust::self_signed(file, &string)).transpose()?;
     let files = Files { ca: &[], own: args.tls_cert.as_deref().zip(args.tls_key.as_deref()) };
@@ -174,14 +205,16 @@ fn quotas(args: &RelayArgs) -> Quotas {
 }
 
 /// What the status shows.
-struct Figures(Endpoint);
+struct Figures(Endpoint, Option<Meter>);
 
 impl Pages for Figures {
     fn metrics(&self) -> String {
-        self.0.act(|endpoint, _| endpoint.statistics()).to_prometheus()
+        let own = self.0.act(|endpoint, _| endpoint.statistics()).to_prometheus();
+        own + &self.1.as_ref().map(servers::to_prometheus).unwrap_or_default()
     }
 
     fn status(&self) -> String {
-        self.0.act(|endpoint, _| endpoint.statistics()).to_json()
+        let own = self.0.act(|endpoint, _| endpoint.statistics()).to_json();
+        self.1.as_ref().map_or_else(|| own.clone(), |meter| servers::into_json(&own, meter))
     }
 }

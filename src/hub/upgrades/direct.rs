@@ -36,6 +36,8 @@ pub(in crate::hub) struct Direct {
     failures: u32,
     /// When the next begins.
     pub(in crate::hub) retry: Option<Instant>,
+    /// Whether another is wanted after the one under way, whatever comes of that.
+    pub(super) again: bool,
     /// Whether nothing but news brings the next.
     pub(super) barred: bool,
     /// How the last ended.

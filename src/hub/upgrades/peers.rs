@@ -7,6 +7,8 @@ use crate::machine::Cx;
 use crate::transport::TransportCommand;
 use crate::transport::upgrade::{PeerId, Upgrade};
 use crate::wire::ice_server::IceServer;
+use crate::wire::identity::EndpointId;
+use crate::wire::servers::GrantedServer;
 use crate::wire::signal::Signal;
 
 impl Hub {
@@ -24,12 +26,26 @@ impl Hub {
         id
     }
 
-    /// A relay, or the application, hands out servers: the upgrade uses them, and what has failed is tried again.
-    pub(in crate::hub) fn on_servers(&mut self, cx: &mut Cx<'_>, from: u64, servers: &[IceServer]) {
+    /// A relay, or the application, hands out servers: the upgrade uses them, and if they are others than before, not
+    /// the same with fresh credentials, what has failed is tried again.
+    fn on_servers(&mut self, cx: &mut Cx<'_>, from: u64, servers: &[IceServer]) {
         let Some(upgrade) = self.upgrade_mut() else { return };
         upgrade.set_servers(cx, from, servers);
         self.touch_upgrade();
-        self.core.news_of_network(cx.now);
+        let uris: Vec<_> = servers.iter().map(|server| server.uri.clone()).collect();
+        if self.core.upgrades.knows_no(from, uris) {
+            self.core.news_of_network(cx.now);
+        }
+    }
+
+    /// What is none of them is passed over: a relay may hand out kinds of later versions.
+    fn take_servers(&mut self, cx: &mut Cx<'_>, relay: EndpointId) {
+        let given = self.core.servers.given().find(|(known, _)| *known == relay);
+        let servers = given.into_iter().flat_map(|(_, given)| &given.servers);
+        let read = |server: &GrantedServer| IceServer::new(&server.uri, &server.username, &server.credential).ok();
+        let servers: Vec<_> = servers.filter_map(read).collect();
+        let [a, b, c, d, e, f, g, h, ..] = relay.0;
+        self.on_servers(cx, u64::from_be_bytes([a, b, c, d, e, f, g, h]), &servers);
     }
 
     /// Gives the upgrade servers of the application's own, instead of those that it has given before.
@@ -67,6 +83,7 @@ impl Hub {
                         upgrade.signal(cx, peer, &signal);
                     }
                 }
+                Order::Servers { relay } => self.take_servers(cx, relay),
                 Order::Close { session, number, ending } => {
                     let Some(peer) = self.core.upgrades.peer(session, number) else { continue };
                     self.close_peer(cx, peer, ending);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use switchboard::wire::identity::EndpointId;
 
+use super::servers::ServerArgs;
 use super::{EXIT_CODES, STRINGS};
 
 /// Where a relay listens when nobody says.
@@ -14,7 +15,8 @@ pub(crate) const LISTEN: &str = "tcp:0.0.0.0:7433";
 /// Runs a relay: endpoints that can reach it can reach each other, find each other in rooms, and it can read nothing.
 ///
 /// Standard error tells `listening on STRING`, the string for `--relay` of the others, for each --listen. On a
-/// terminal a status line follows. SIGINT and SIGTERM stop it; it says goodbye to its neighbours first, so that they
+/// terminal a status line follows. With --stun, --turn or --turns it also serves those who look for direct paths, tells
+/// its neighbours of it, and says `serving STUN on ADDRESS` or `serving TURN on ADDRESS`. SIGINT and SIGTERM stop it; it says goodbye to its neighbours first, so that they
 /// take another relay at once.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = STRINGS, after_long_help = format!("{STRINGS}\n\n{EXIT_CODES}"))]
@@ -66,6 +68,9 @@ pub(crate) struct RelayArgs {
     /// Make a certificate for localhost, 127.0.0.1, ::1 and the host listened on, and write it to this new file
     #[arg(long, value_name = "CERT.pem")]
     pub(crate) self_signed: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
 
     /// Write what happens to standard error as JSON, one object a line
     #[arg(long)]

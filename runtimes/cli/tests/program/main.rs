@@ -11,6 +11,7 @@ mod links;
 mod pipes;
 mod processes;
 mod relays;
+mod servers;
 mod settings;
 mod sim;
 mod tls;

@@ -83,7 +83,7 @@ fn a_relay_that_can_not_listen_exits_with_3() {
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
     let mut response = String::new();

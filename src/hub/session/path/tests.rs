@@ -1,4 +1,5 @@
 use super::*;
+use crate::hub::session::event::Misbehaved;
 use std::collections::BTreeMap;
 
 const MS: Duration = Duration::from_millis(1);
