@@ -8,7 +8,8 @@
 //! *Hosts* pass packets and share nothing. After each turn of a pump the world takes what the host has sent, puts
 //! it on one queue ordered by time and then by order of sending, and hands it over when it is due. What is due at
 //! one moment at one host in a row is handed over at once, before that host turns. Each host has a clock of its own,
-//! which may drift, be off, or stand still while the host sleeps.
+//! which may drift, be off, or stand still while the host sleeps. It tells its machine of its own addresses as drivers do:
+//! a change half a second later; a host that is unplugged has none but its loopback's.
 //!
 //! *Networks* form a tree: the Internet, and what lies behind [`Gateway`]s, which translate (RFC 4787) and filter.
 //! [`NatKind`] names the thirteen ways to be attached that occur in the world. IPv6 is never translated. Between a
@@ -103,6 +104,7 @@
 //!   rounds alike; no logarithm, root or sine is taken.
 //! - addresses of memory and the order of threads: a world has one thread and looks at no address.
 
+mod addresses;
 mod clock;
 mod datagrams;
 mod evidence;

@@ -93,6 +93,7 @@ enum Stage {
     Opening,
     Resolving,
     Listening,
+    Listed,
     Open,
 }
 
@@ -204,6 +205,10 @@ impl<T: Transport> Driver<T> {
                 let port = self.ids.port();
                 self.ports.push((port, Port::new(Stage::Open)));
                 self.input(Input::Port(id, PortChange::Accepted { port, peer: there }));
+            }
+            Stage::Listed => {
+                let addresses = (0..script.byte() % 6).map(|n| ip(n ^ script.byte() % 4)).collect();
+                self.input(Input::Port(id, PortChange::Addresses(addresses)));
             }
             Stage::Open => {}
         }
@@ -344,6 +349,7 @@ impl<T: Transport> Driver<T> {
     fn request(&mut self, id: PortId, request: PortRequest) {
         match request {
             PortRequest::Open(PortSpec::Listen(_)) => self.ports.push((id, Port::new(Stage::Opening))),
+            PortRequest::Open(PortSpec::Addresses) => self.ports.push((id, Port::new(Stage::Listed))),
             PortRequest::Open(_) => self.ports.push((id, Port::new(Stage::Dialling))),
             PortRequest::Resolve(_) => self.ports.push((id, Port::new(Stage::Resolving))),
             PortRequest::Pause => self.update(id, |port| port.paused = true),

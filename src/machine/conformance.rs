@@ -6,6 +6,7 @@
 //! therefore ends a case as it would hang a program. Patience is counted in calls of [`Harness::wait`]; no case
 //! reads a clock, so that virtual time will do.
 
+mod addresses;
 mod bench;
 mod datagrams;
 mod lifecycle;
@@ -118,6 +119,9 @@ pub fn cases<H: Harness>() -> Vec<Case<H>> {
         datagrams::a_datagram_to_nobody_harms_nothing,
         datagrams::a_batch_that_cannot_leave_is_dropped_alone,
         datagrams::a_closed_bound_port_is_never_heard_of_again,
+        addresses::the_list_follows_the_opening_and_holds_this_host,
+        addresses::two_lists_tell_the_same,
+        addresses::a_closed_list_is_never_heard_of_again,
     ]
 }
 

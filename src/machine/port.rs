@@ -43,8 +43,8 @@ pub enum PortRequest {
     /// Receive again.
     Resume,
     /// Send what is owed, then the end of the stream. Receiving goes on until the peer ends its side too; then
-    /// `Closed` follows. Whoever will not wait for that sets a deadline and aborts. A bound port has no peer to wait
-    /// for: `Closed` follows at once.
+    /// `Closed` follows. Whoever will not wait for that sets a deadline and aborts. A bound port and a list of
+    /// addresses have no peer to wait for: `Closed` follows at once.
     Finish,
     /// End it at once, unsent bytes and all (TCP: reset). Nothing follows.
     Abort,

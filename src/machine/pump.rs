@@ -165,7 +165,8 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         self.list(port);
     }
 
-    /// The driver's word on what became of a port: `Opened`, `Resolved` or `Failed`; a stale port is ignored.
+    /// The driver's word on what became of a port: `Opened`, `Addresses`, `Resolved` or `Failed`; a stale
+    /// port is ignored.
     pub fn change(&mut self, port: PortId, change: PortChange) {
         if self.ports.contains(port) {
             self.changes.push_back((port, change));
@@ -243,7 +244,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         let opens = match spec {
             PortSpec::Listen(_) => Opens::Listener,
             PortSpec::Bind(_) => Opens::Datagrams,
-            PortSpec::Addresses => Opens::Answer,
+            PortSpec::Addresses => Opens::Addresses,
             PortSpec::Dial(_) | PortSpec::Host(_) => Opens::Stream,
         };
         self.begin(port, opens, |sockets| sockets.open(port, spec));
@@ -278,6 +279,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             Phase::Opening(Opens::Listener) => state.phase = Phase::Listening,
             Phase::Opening(Opens::Stream) => state.phase = Phase::Open,
             Phase::Opening(Opens::Datagrams) => state.phase = Phase::Bound,
+            Phase::Opening(Opens::Addresses) => state.phase = Phase::Listing,
             _ => {}
         }
         let dead = matches!(change, PortChange::Resolved(_) | PortChange::Failed(_) | PortChange::Closed);
@@ -452,7 +454,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
     }
 
     fn send_finish(&mut self, port: PortId) {
-        if self.ports.get(port).is_some_and(|state| state.phase == Phase::Bound) {
+        if self.ports.get(port).is_some_and(|state| matches!(state.phase, Phase::Bound | Phase::Listing)) {
             return self.on_change(port, PortChange::Closed);
         }
         let result = self.sockets.finish(port);

@@ -182,6 +182,10 @@ impl Network {
         self.nodes[host.index()].up = up;
     }
 
+    pub(super) fn is_plugged(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].plugged
+    }
+
     pub(super) fn set_plugged(&mut self, node: NodeId, plugged: bool) {
         self.nodes[node.index()].plugged = plugged;
     }

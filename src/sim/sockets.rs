@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use super::addresses::Addresses;
 use super::datagrams::{self, Datagrams};
 use super::packet::{Body, Key, Packet, Side};
 use super::stream::{Owner, Phase, Stream, Streams};
@@ -32,9 +33,7 @@ const EPHEMERAL: u16 = 49_152;
 #[derive(Debug)]
 pub struct VirtualSockets {
     now: Instant,
-    addresses: [IpAddr; 2],
-    /// Beside the two that dials take.
-    further: Vec<IpAddr>,
+    addresses: Addresses,
     boot: u32,
     connections: u32,
     next_port: u16,
@@ -74,6 +73,7 @@ enum Socket {
     Stream(Key),
     Listener(SocketAddr),
     Bound(SocketAddr),
+    Addresses,
     Pipe { end: PipeEnd, opened: bool },
     Lookup,
 }
@@ -91,7 +91,10 @@ impl Sockets for VirtualSockets {
             PortSpec::Dial(peer) => self.dial(port, peer),
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Bind(address) => self.bind(port, address),
-            PortSpec::Addresses => Err(PortError::Unsupported),
+            PortSpec::Addresses => {
+                self.list(port);
+                Ok(())
+            }
             PortSpec::Host(name) => {
                 self.join(port, &name);
                 Ok(())
@@ -145,9 +148,9 @@ impl Sockets for VirtualSockets {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let unspecified = local.ip().is_unspecified();
-        let ip = if unspecified { self.address_towards(transmit.destination.ip()) } else { local.ip() };
+        let ip = if unspecified { self.addresses.towards(transmit.destination.ip()) } else { local.ip() };
         let source = SocketAddr::new(transmit.source.unwrap_or(ip), local.port());
-        if source.is_ipv4() != transmit.destination.is_ipv4() || !self.is_own(source.ip()) {
+        if source.is_ipv4() != transmit.destination.is_ipv4() || !self.addresses.owns(source.ip()) {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }
         self.outbox.extend(datagrams::cut(transmit, source, bytes).map(Sent::Packet));
@@ -180,6 +183,7 @@ impl Sockets for VirtualSockets {
             }
             Some(Socket::Listener(address)) => self.close_listener(address, port),
             Some(Socket::Bound(address)) => self.datagrams.unbind(address),
+            Some(Socket::Addresses) => self.addresses.close(port),
             Some(Socket::Pipe { .. } | Socket::Lookup) | None => {}
         }
         self.happenings.retain(|(owner, _)| *owner != port);
@@ -206,8 +210,7 @@ impl VirtualSockets {
     pub(super) fn new(addresses: [IpAddr; 2], boot: u32, next_port: u16) -> Self {
         Self {
             now: Instant::ZERO,
-            addresses,
-            further: Vec::new(),
+            addresses: Addresses::new(addresses),
             boot,
             connections: 0,
             next_port: next_port.max(EPHEMERAL),
@@ -240,11 +243,12 @@ impl VirtualSockets {
                 stream.on_deadline(now);
             });
         }
+        self.tell_addresses();
     }
 
     /// When [`Self::advance`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(self.addresses.deadline()).min()
     }
 
     /// The way to those addresses is open again, or to any.
@@ -291,19 +295,11 @@ impl VirtualSockets {
         self.connections += 1;
         let connection = u64::from(self.boot) << 32 | u64::from(self.connections);
         let key = Key { connection, side: Side::Dialler };
-        let local = SocketAddr::new(self.address_towards(peer.ip()), local);
+        let local = SocketAddr::new(self.addresses.towards(peer.ip()), local);
         self.ports.insert(port, Socket::Stream(key));
         self.streams.insert(key, Stream::dial(self.now, local, peer, port, self.settings));
         self.settle(key);
         Ok(())
-    }
-
-    fn address_towards(&self, peer: IpAddr) -> IpAddr {
-        match peer {
-            peer if peer.is_loopback() => peer,
-            IpAddr::V4(_) => self.addresses[0],
-            IpAddr::V6(_) => self.addresses[1],
-        }
     }
 
     fn free_port(&mut self) -> Option<u16> {
@@ -320,7 +316,7 @@ impl VirtualSockets {
 
     fn listen(&mut self, port: PortId, address: SocketAddr) -> Result<(), PortError> {
         let ip = address.ip();
-        if !ip.is_unspecified() && !self.is_own(ip) {
+        if !ip.is_unspecified() && !self.addresses.owns(ip) {
             return Err(PortError::AddressNotAvailable);
         }
         let mut local = address;
@@ -338,7 +334,7 @@ impl VirtualSockets {
     }
 
     fn bind(&mut self, port: PortId, address: SocketAddr) -> Result<(), PortError> {
-        if !address.ip().is_unspecified() && !self.is_own(address.ip()) {
+        if !address.ip().is_unspecified() && !self.addresses.owns(address.ip()) {
             return Err(PortError::AddressNotAvailable);
         }
         let mut local = address;
@@ -355,8 +351,17 @@ impl VirtualSockets {
         Ok(())
     }
 
-    fn is_own(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.addresses.contains(&ip) || self.further.contains(&ip)
+    fn list(&mut self, port: PortId) {
+        self.ports.insert(port, Socket::Addresses);
+        let list = self.addresses.open(port);
+        let changes = [PortChange::Opened { local: None, peer: None }, PortChange::Addresses(list)];
+        self.happenings.extend(changes.map(|change| (port, Happening::Change(change))));
+    }
+
+    fn tell_addresses(&mut self) {
+        let Some((list, ports)) = self.addresses.take_news(self.now) else { return };
+        let change = |port| (port, Happening::Change(PortChange::Addresses(list.clone())));
+        self.happenings.extend(ports.into_iter().map(change));
     }
 
     fn close_listener(&mut self, address: SocketAddr, port: PortId) {

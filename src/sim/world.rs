@@ -152,7 +152,7 @@ impl<M: Machine> World<M> {
     /// Gives a host further addresses in its network: one of each family. They last until it reboots or moves.
     pub fn add_addresses(&mut self, host: HostId) -> [IpAddr; 2] {
         let addresses = self.network.topology.join_again(host.0);
-        self.state_mut(host).pump.sockets().add_addresses(addresses);
+        self.change_addresses(host, |sockets| sockets.add_addresses(addresses));
         addresses
     }
 
@@ -310,6 +310,7 @@ impl<M: Machine> World<M> {
         self.boots += 1;
         let mut sockets = VirtualSockets::new(self.network.topology.addresses(host), self.boots, next_port);
         sockets.advance(self.now);
+        sockets.set_plugged(self.network.is_plugged(host));
         (sockets, self.rng.array())
     }
 

@@ -2,19 +2,30 @@
 //!
 //! [`Dialling`] keeps one link to one target, dialled again as its [`Reconnect`] policy says; [`Listening`]
 //! accepts links from whoever comes, up to its [`Limits`]. What the two share is in `links`.
+//!
+//! *A change of network* is heard of, not waited out. A dialling transport asks for the host's own addresses
+//! (`network`). A link whose address has gone ends at once, as [`PortError::AddressNotAvailable`], where keep-alive or
+//! TCP would take half a minute or many; under [`Reconnect::Backoff`] the dial after it begins at once too. A dial under
+//! way begins anew when an address has gone, or when the first one has come: its look-up or its SYN may have left on a
+//! way that leads nowhere any more. A new address ends the pause between two dials, and with it the memory of those
+//! that failed. Listeners do not ask: an accepted link's other end is the one that moves, or comes again. Nor do
+//! streams of the environment, which have no address.
 
 mod links;
+mod network;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use links::{Ended, Links};
+use network::Network;
 
 use super::{DownReason, Reconnect, Side, Transport, TransportCommand, TransportEvent};
 use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::limits::Limits;
 use crate::machine::payload::Upper;
-use crate::machine::port::{PortChange, PortRequest, PortSpec};
+use crate::machine::port::{PortChange, PortError, PortRequest, PortSpec};
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
 use crate::stack::dial::{DialError, Dialer, Dialled, Target};
@@ -27,6 +38,7 @@ pub struct Dialling {
     recipe: DialRecipe,
     reconnect: Reconnect,
     links: Links,
+    network: Network,
     state: DialState,
     failures: u32,
 }
@@ -48,16 +60,23 @@ impl Dialling {
     pub fn new(target: Target, recipe: DialRecipe, reconnect: Reconnect, limits: Limits) -> Self {
         let side = if matches!(target, Target::Host(_)) { Side::InProcess } else { Side::Dialled };
         let links = Links::new(limits, side);
-        Self { target, recipe, reconnect, links, state: DialState::Idle, failures: 0 }
+        Self { target, recipe, reconnect, links, network: Network::default(), state: DialState::Idle, failures: 0 }
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, command: TransportCommand, upper: &mut dyn Upper) {
         match command {
-            TransportCommand::Start => self.dial(cx),
+            TransportCommand::Start => self.start(cx),
             TransportCommand::Wake(link) => self.links.wake(link),
             TransportCommand::Resume(link) => self.links.resume(cx, link, upper),
             TransportCommand::Close(link) => self.links.close(cx, link),
             TransportCommand::Stop => self.stop(cx),
+        }
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.dial(cx);
+        if let Target::Tcp { .. } = self.target {
+            self.network.start(cx, &mut self.links.outbox);
         }
     }
 
@@ -68,6 +87,9 @@ impl Dialling {
     }
 
     fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
+        if self.network.owns(port) {
+            return self.on_network(cx, change);
+        }
         let DialState::Dialling(dialer, patience) = &mut self.state else {
             return self.links.on_port(cx, port, change);
         };
@@ -96,6 +118,22 @@ impl Dialling {
                 self.links.outbox.request(port, PortRequest::Abort);
                 self.refused(DownReason::Stream(error));
             }
+        }
+    }
+
+    fn on_network(&mut self, cx: &mut Cx<'_>, change: PortChange) {
+        let Some(moved) = self.network.on_port(change) else { return };
+        self.links.lose(cx, &moved.lost);
+        match &mut self.state {
+            DialState::Dialling(dialer, _) if moved.overtakes_dials() => {
+                dialer.abort(&mut self.links.outbox.requests);
+                self.dial(cx);
+            }
+            DialState::Pausing(_) if moved.gained => {
+                self.failures = 0;
+                self.dial(cx);
+            }
+            _ => {}
         }
     }
 
@@ -141,13 +179,14 @@ impl Dialling {
             _ => return,
         };
         self.state = DialState::Idle;
+        self.network.stop(&mut self.links.outbox);
         self.links.outbox.event(last);
     }
 
     fn plan(&mut self, cx: &mut Cx<'_>) {
         let Some(Ended { was_up, reason }) = self.links.take_ended() else { return };
         self.failures = if was_up { 0 } else { self.failures.saturating_add(1) };
-        let Some(pause) = self.reconnect.pause(self.failures, cx.rng) else {
+        let Some(pause) = self.pause(cx, &reason) else {
             self.state = DialState::Failing(reason);
             return;
         };
@@ -156,6 +195,13 @@ impl Dialling {
             return self.dial(cx);
         }
         self.state = DialState::Pausing(cx.now + pause);
+    }
+
+    fn pause(&self, cx: &mut Cx<'_>, reason: &DownReason) -> Option<Duration> {
+        let pause = self.reconnect.pause(self.failures, cx.rng)?;
+        let moved = matches!(reason, DownReason::Port(PortError::AddressNotAvailable));
+        let at_once = moved && matches!(self.reconnect, Reconnect::Backoff { .. });
+        Some(if at_once { Duration::ZERO } else { pause })
     }
 
     fn deadline(&self) -> Option<Deadline> {

@@ -13,6 +13,7 @@ mod property;
 #[allow(dead_code, reason = "the tests of bad input use the rest")]
 #[path = "../bad_input/raw.rs"]
 mod raw;
+mod roaming;
 mod rooms;
 mod sessions;
 mod slow_consumer;

@@ -242,11 +242,20 @@ impl<M: Subject> Wire<M> {
             }
             Asked::Open(PortSpec::Listen(_)) if fails => PortChange::Failed(PortError::AddressInUse),
             Asked::Open(PortSpec::Listen(_)) => PortChange::Opened { local, peer: None },
+            Asked::Open(PortSpec::Addresses) if fails => PortChange::Failed(PortError::Unsupported),
+            Asked::Open(PortSpec::Addresses) => return self.list(end, port),
             Asked::Open(_) if fails => PortChange::Failed(PortError::TimedOut),
             Asked::Open(_) => return self.connect(end, port),
             Asked::Accepted => return false,
         };
         self.ends[end].change(port, change);
+        true
+    }
+
+    fn list(&mut self, end: usize, port: PortId) -> bool {
+        self.ends[end].change(port, PortChange::Opened { local: None, peer: None });
+        let addresses = ["127.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).into_iter().collect();
+        self.ends[end].change(port, PortChange::Addresses(addresses));
         true
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+mod addresses;
 mod clocks;
 mod datagrams;
 mod evidence;

@@ -16,6 +16,7 @@ pub(crate) enum Heard {
     Opened,
     Accepted(PortId),
     Resolved(Addrs),
+    Addresses(Addrs),
     Bytes(usize),
     Eof,
     Failed(PortError),
@@ -77,7 +78,7 @@ impl Peer {
             PortChange::Eof => Heard::Eof,
             PortChange::Failed(error) => Heard::Failed(error),
             PortChange::Closed => Heard::Closed,
-            PortChange::Addresses(_) => return,
+            PortChange::Addresses(addrs) => Heard::Addresses(addrs),
         };
         if matches!(heard, Heard::Failed(_) | Heard::Closed | Heard::Resolved(_)) {
             self.forget(port);

@@ -6,6 +6,8 @@
 //!
 //! In debug builds the laws of the contract are asserted around the machine, and a breach panics.
 
+#[path = "../../addresses.rs"]
+mod addresses;
 mod endpoint;
 #[path = "../../environment.rs"]
 pub mod environment;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -24,6 +24,7 @@ use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
 use switchboard::machine::pump::{Readiness, Sockets};
 use switchboard::machine::queue::ReadyList;
 
+use crate::addresses::{Addresses, PERIOD};
 use crate::resolver::Resolver;
 use crate::udp::{self, Udp};
 
@@ -46,6 +47,9 @@ pub struct MioSockets {
     nudged: ReadyList<PortId>,
     remote: Arc<Remote>,
     resolver: Option<Resolver>,
+    addresses: Addresses,
+    /// None while nobody wants to know.
+    next_look: Option<Instant>,
     provided: BTreeMap<String, Box<dyn Stream>>,
 }
 
@@ -64,6 +68,7 @@ enum Port {
     /// A provided stream that was finished.
     Ended,
     Question,
+    Addresses,
 }
 
 /// What other threads may touch.
@@ -128,13 +133,16 @@ impl MioSockets {
             nudged: ReadyList::new(),
             remote: Arc::new(Remote { waker, interrupted, nudged, answers }),
             resolver: None,
+            addresses: Addresses::default(),
+            next_look: None,
             provided: BTreeMap::new(),
         })
     }
 
     /// Waits for news, at most `max` (`None`: as long as it takes), and appends them to `news`.
     pub fn poll(&mut self, max: Option<Duration>, news: &mut Vec<(PortId, Happening)>) -> io::Result<()> {
-        let max = if self.news.is_empty() { max } else { Some(Duration::ZERO) };
+        let look = self.next_look.map(|at| at.saturating_duration_since(Instant::now()));
+        let max = if self.news.is_empty() { max.into_iter().chain(look).min() } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, max) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Err(_) => self.events.clear(),
@@ -146,6 +154,7 @@ impl MioSockets {
         }
         self.events = events;
         self.on_remote();
+        self.look_at_addresses();
         news.append(&mut self.news);
         Ok(())
     }
@@ -260,6 +269,27 @@ impl MioSockets {
         Ok(())
     }
 
+    fn list_addresses(&mut self, port: PortId) -> io::Result<()> {
+        let list = self.addresses.open(port)?;
+        self.next_look.get_or_insert_with(|| Instant::now() + PERIOD);
+        self.put(port, Port::Addresses);
+        let changes = [PortChange::Opened { local: None, peer: None }, PortChange::Addresses(list)];
+        self.news.extend(changes.map(|change| (port, Happening::Change(change))));
+        Ok(())
+    }
+
+    fn look_at_addresses(&mut self) {
+        let Some(at) = self.next_look else { return };
+        let now = Instant::now();
+        if now < at {
+            return;
+        }
+        self.next_look = Some(now + PERIOD);
+        let Some((list, ports)) = self.addresses.look() else { return };
+        let news = |port| (port, Happening::Change(PortChange::Addresses(list.clone())));
+        self.news.extend(ports.into_iter().map(news));
+    }
+
     fn put(&mut self, port: PortId, state: Port) {
         let index = port.index();
         if index >= self.by_index.len() {
@@ -283,7 +313,7 @@ impl Sockets for MioSockets {
             PortSpec::Listen(address) => self.listen(port, address),
             PortSpec::Host(name) => self.open_host(port, &name),
             PortSpec::Bind(address) => self.bind(port, address),
-            PortSpec::Addresses => return Err(PortError::Unsupported),
+            PortSpec::Addresses => self.list_addresses(port),
         }
         .map_err(|error| port_error(&error))
     }
@@ -367,6 +397,10 @@ impl Sockets for MioSockets {
             Some(Port::Tcp { stream, .. }) if abort => _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
             Some(Port::Pipe { end, .. }) if !abort => end.finish(),
             Some(Port::Provided(mut stream)) => _ = self.poll.registry().deregister(&mut *stream),
+            Some(Port::Addresses) => {
+                self.addresses.close(port);
+                self.next_look = self.next_look.filter(|_| self.addresses.is_wanted());
+            }
             Some(Port::Question) => self.resolver.iter().for_each(|resolver| resolver.cancel(port)),
             _ => {}
         }

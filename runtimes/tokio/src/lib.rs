@@ -28,6 +28,8 @@
 //!
 //! The task ends with its last handle, and its sockets with it: nothing is left behind.
 
+#[path = "../../addresses.rs"]
+mod addresses;
 mod endpoint;
 #[path = "../../environment.rs"]
 pub mod environment;

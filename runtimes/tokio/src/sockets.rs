@@ -12,6 +12,7 @@
 //! Dials and look-ups are futures that live in their port, polled when their waker fires and dropped with it.
 //! Only a look-up that has begun goes on in tokio's blocking pool until the system answers.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
@@ -28,7 +29,9 @@ use switchboard::machine::port::{Addrs, Name, PortChange, PortError, PortSpec};
 use switchboard::machine::pump::{Readiness, Sockets};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::time::{Instant, Interval, interval_at};
 
+use crate::addresses::{Addresses, PERIOD};
 use crate::udp::{self, Udp};
 use crate::wakeups::Wakeups;
 
@@ -51,6 +54,10 @@ pub struct TokioSockets {
     provided: Vec<(String, Box<dyn Stream>)>,
     lingering: Vec<(PortId, Socket)>,
     lookups: Arc<()>,
+    addresses: Addresses,
+    /// None while nobody wants to know.
+    looks: Option<Interval>,
+    news: VecDeque<(PortId, Happening)>,
 }
 
 struct Socket {
@@ -91,6 +98,10 @@ impl TokioSockets {
 
     /// The next thing that happened to a port, for the pump to be told; `cx` is woken by whatever comes next.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(PortId, Happening)> {
+        self.look_at_addresses(cx);
+        if let Some(news) = self.news.pop_front() {
+            return Poll::Ready(news);
+        }
         while let Poll::Ready(port) = self.wakeups.poll_pop(cx) {
             if let Poll::Ready(happening) = self.look(port) {
                 return Poll::Ready((port, happening));
@@ -123,6 +134,33 @@ impl TokioSockets {
         Poll::Ready(Happening::Change(change))
     }
 
+    fn list_addresses(&mut self, port: PortId) -> io::Result<()> {
+        let list = self.addresses.open(port)?;
+        self.looks.get_or_insert_with(|| interval_at(Instant::now() + PERIOD, PERIOD));
+        let changes = [PortChange::Opened { local: None, peer: None }, PortChange::Addresses(list)];
+        self.news.extend(changes.map(|change| (port, Happening::Change(change))));
+        self.wakeups.wake();
+        Ok(())
+    }
+
+    fn look_at_addresses(&mut self, cx: &mut Context<'_>) {
+        let Some(looks) = &mut self.looks else { return };
+        while looks.poll_tick(cx).is_ready() {
+            // Time that was paused or slept away is one look, not many.
+            looks.reset();
+            let Some((list, ports)) = self.addresses.look() else { continue };
+            let news = |port| (port, Happening::Change(PortChange::Addresses(list.clone())));
+            self.news.extend(ports.into_iter().map(news));
+        }
+    }
+
+    fn close_list(&mut self, port: PortId) {
+        if self.addresses.close(port) {
+            self.news.retain(|(named, _)| *named != port);
+            self.looks.take_if(|_| !self.addresses.is_wanted());
+        }
+    }
+
     fn insert(&mut self, port: PortId, kind: Kind, opened: bool) {
         let waker = self.wakeups.waker(port);
         self.sockets.insert(port, Socket { kind, opened, owes: Owes::Nothing, waker });
@@ -148,7 +186,7 @@ impl Sockets for TokioSockets {
             PortSpec::Listen(addr) => Kind::Listener(listen(addr)?),
             PortSpec::Host(name) => self.host(port, &name),
             PortSpec::Bind(addr) => bind(addr)?,
-            PortSpec::Addresses => return Err(PortError::Unsupported),
+            PortSpec::Addresses => return Ok(self.list_addresses(port)?),
         };
         self.insert(port, kind, false);
         Ok(())
@@ -204,7 +242,7 @@ impl Sockets for TokioSockets {
     }
 
     fn close(&mut self, port: PortId, abort: bool) {
-        let Some(socket) = self.sockets.remove(port) else { return };
+        let Some(socket) = self.sockets.remove(port) else { return self.close_list(port) };
         match &socket.kind {
             Kind::Tcp(stream) if abort => _ = SockRef::from(stream).set_linger(Some(Duration::ZERO)),
             _ if !abort && socket.owes != Owes::Nothing => self.lingering.push((port, socket)),

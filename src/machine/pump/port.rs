@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Listening,
     Open,
     Bound,
+    /// It is told the host's addresses, and nothing else.
+    Listing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub(super) enum Opens {
     Stream,
     Listener,
     Datagrams,
+    Addresses,
     Answer,
 }
 
@@ -66,6 +69,6 @@ impl Port {
 
     pub(super) fn can_send(&self) -> bool {
         let owes = self.filling || !self.unsent.is_empty() || self.finish == Finish::Asked;
-        matches!(self.phase, Phase::Open | Phase::Bound) && self.writable && owes
+        matches!(self.phase, Phase::Open | Phase::Bound | Phase::Listing) && self.writable && owes
     }
 }

@@ -13,7 +13,8 @@ use crate::machine::port::{Name, PortError, PortSpec};
 ///
 /// What happens later is told to the pump: readiness by [`Pump::ready`], the rest by [`Pump::change`].
 pub trait Sockets {
-    /// Begins to open a stream or a listener; `Opened` or `Failed` follows unless this fails at once.
+    /// Begins to open a port; `Opened` or `Failed` follows unless this fails at once. For
+    /// [`PortSpec::Addresses`] the list follows `Opened` at once, and again within a second of each change.
     fn open(&mut self, port: PortId, spec: PortSpec) -> Result<(), PortError>;
 
     /// Begins to look up a name; `Resolved` or `Failed` follows unless this fails at once.

@@ -28,14 +28,18 @@ impl VirtualSockets {
 
     /// Further addresses, beside those that dials take.
     pub(in crate::sim) fn add_addresses(&mut self, addresses: [IpAddr; 2]) {
-        self.further.extend(addresses);
+        self.addresses.add(self.now, addresses);
+    }
+
+    /// The link is there, or is not, and the host's addresses with it.
+    pub(in crate::sim) fn set_plugged(&mut self, plugged: bool) {
+        self.addresses.set_plugged(self.now, plugged);
     }
 
     /// Other addresses from now on. What is bound to an old one hears nothing any more; with `break_streams` streams
     /// are told so.
     pub(in crate::sim) fn move_to(&mut self, addresses: [IpAddr; 2], break_streams: bool) {
-        self.addresses = addresses;
-        self.further.clear();
+        self.addresses.replace(self.now, addresses);
         let lost = |stream: &Stream| !stream.local.ip().is_loopback() && !addresses.contains(&stream.local.ip());
         let lost: Vec<_> = self.streams.iter().filter(|(_, stream)| lost(stream)).map(|(key, _)| *key).collect();
         for key in lost.into_iter().filter(|_| break_streams) {

@@ -3,6 +3,7 @@
 use super::{GatewayId, HostId, World};
 use crate::machine::Machine;
 use crate::sim::clock::Clock;
+use crate::sim::sockets::VirtualSockets;
 use crate::sim::timeline::{NodeId, What};
 use crate::sim::topology::NetId;
 
@@ -49,18 +50,18 @@ impl<M: Machine> World<M> {
         self.probe(b, a);
     }
 
-    /// Takes a host's or gateway's link away.
+    /// Takes a host's or gateway's link away. A host has no address then but its loopback's, and is told so.
     pub fn unplug(&mut self, node: impl Into<NodeId>) {
         let node = node.into();
-        self.network.set_plugged(node, false);
         self.tell_fault(node, || "unplugged".to_owned());
+        self.set_plugged(node, false);
     }
 
     /// Gives the link back; what streams have sent goes on at once.
     pub fn plug(&mut self, node: impl Into<NodeId>) {
         let node = node.into();
-        self.network.set_plugged(node, true);
         self.tell_fault(node, || "plugged in".to_owned());
+        self.set_plugged(node, true);
         self.release();
         self.probe_all();
     }
@@ -136,8 +137,7 @@ impl<M: Machine> World<M> {
         self.network.topology.leave_for(host.0, net);
         let addresses = self.network.topology.addresses(host.0);
         self.tell_fault(host.0, || format!("goes to {}", addresses[0]));
-        self.state_mut(host).pump.sockets().move_to(addresses, streams == OldStreams::Break);
-        self.settle(host);
+        self.change_addresses(host, |sockets| sockets.move_to(addresses, streams == OldStreams::Break));
     }
 
     /// Lets dials to that port of a host go unanswered, whether or not somebody listens, or ends that.
@@ -152,6 +152,28 @@ impl<M: Machine> World<M> {
         for peer in peer {
             self.state_mut(from).pump.sockets().reset_after(peer, bytes);
         }
+    }
+
+    fn set_plugged(&mut self, node: NodeId, plugged: bool) {
+        self.network.set_plugged(node, plugged);
+        if self.hosts[node.index()].is_some() {
+            self.change_addresses(HostId(node), |sockets| sockets.set_plugged(plugged));
+        }
+    }
+
+    /// What asks a host for its addresses hears of it later. The clock of one that sleeps is not moved: whether it has
+    /// stood still is known when it wakes.
+    pub(super) fn change_addresses(&mut self, host: HostId, change: impl FnOnce(&mut VirtualSockets)) {
+        let now = self.now;
+        let state = self.state_mut(host);
+        let local = state.clock.local(now);
+        let awake = state.is_awake();
+        let sockets = state.pump.sockets();
+        if awake {
+            sockets.advance(local);
+        }
+        change(sockets);
+        self.settle(host);
     }
 
     pub(super) fn release(&mut self) {

@@ -5,13 +5,13 @@
 //! the close timer. Work is found by lists: ports with something to send, and one heap of deadlines; no call
 //! looks at a link that has nothing to do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::machine::buf::Buf;
 use crate::machine::ids::{LinkId, PortId, Table};
 use crate::machine::limits::Limits;
 use crate::machine::payload::{Flow, Framer, Payload, Upper};
-use crate::machine::port::{PortChange, PortRequest};
+use crate::machine::port::{PortChange, PortError, PortRequest};
 use crate::machine::time::Instant;
 use crate::machine::timers::{DeadlineHeap, Timer, TimerTable};
 use crate::machine::{Cx, Fill, Output};
@@ -227,6 +227,15 @@ impl Links {
     pub(super) fn close_all(&mut self, cx: &mut Cx<'_>) {
         for id in self.table.keys().collect::<Vec<_>>() {
             self.close(cx, id);
+        }
+    }
+
+    /// Ends what was connected from one of these addresses: this host has them no longer.
+    pub(super) fn lose(&mut self, cx: &mut Cx<'_>, addresses: &[IpAddr]) {
+        let lost = |link: &Link| link.local.is_some_and(|local| addresses.contains(&local.ip()));
+        let lost: Vec<_> = self.table.iter().filter(|(_, link)| lost(link)).map(|(id, _)| id).collect();
+        for id in lost {
+            self.abort(cx, id, DownReason::Port(PortError::AddressNotAvailable));
         }
     }
 
