@@ -12,6 +12,9 @@
 //! | `wss://host[:port][/path][?query]` | WebSocket inside TLS | yes |
 //! | `pair:name` | the other opener of that name in this process | no: both dial |
 //! | `offline` | connects at once, discards what is sent | no |
+//! | `stun:address:port` | a STUN server over UDP (feature `stun`) | only |
+//! | `turn:address:port` | a TURN server over UDP and TCP (feature `turn`) | only |
+//! | `turns:address:port` | a TURN server over TLS (features `turn` and `tls`) | only |
 
 mod builtin;
 mod endpoint;
@@ -30,6 +33,8 @@ pub use string::{ConnectionString, HostPort, Part, mask};
 #[cfg(feature = "tls")]
 use crate::link::tls;
 use crate::machine::limits::Limits;
+#[cfg(feature = "turn")]
+pub use crate::transport::serve::TurnService;
 use crate::transport::{Reconnect, Transport};
 
 /// A transport of any type, as a registry makes it.
@@ -60,6 +65,9 @@ pub struct Options {
     /// An HTTP proxy to dial through, as `http://[user:password@]host:port`.
     #[cfg(feature = "ws")]
     pub proxy: Option<String>,
+    /// Whom our TURN servers serve, and what of them a relay hands out to its neighbours.
+    #[cfg(feature = "turn")]
+    pub turn: Option<TurnService>,
 }
 
 /// Whether a string is dialled or listened to.
@@ -114,6 +122,13 @@ pub enum ConnectError {
     /// TLS was asked for and nobody to trust was given.
     #[error("{string}: whom to trust is not known: set `Options::trust` (on the command line: --ca FILE)")]
     NoTrust {
+        /// The string.
+        string: String,
+    },
+    /// A TURN server was asked for and whom it serves was not said.
+    #[cfg(feature = "turn")]
+    #[error("{string}: whom a TURN server serves is not known: set `Options::turn`")]
+    NoTurn {
         /// The string.
         string: String,
     },

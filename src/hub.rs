@@ -10,6 +10,7 @@
 //!   endpoint; a number of 32 bits stands for it on each link.
 //! - *Sessions* ([`session`], [`opening`], `sessions`). What two endpoints share: channels, over any number of routes,
 //!   sealed end to end wherever a route is not private by itself. A relay reads nothing.
+//! - *Servers* ([`servers`]). What relays hand out so that endpoints find direct paths.
 //! - *Relays* ([`policy`]). A hub with a [`Policy`] passes on what is for others, within [`Quotas`], and drops what
 //!   exceeds them; it never makes one neighbour wait for another.
 //!
@@ -31,6 +32,7 @@ mod presence;
 mod relay;
 pub mod rooms;
 mod routes;
+pub mod servers;
 pub mod session;
 mod sessions;
 pub mod statistics;
@@ -45,6 +47,7 @@ pub use event::{Closed, Event, News};
 use opening::{Decision, Purpose};
 pub use policy::{Policy, Quotas};
 pub use rooms::{BroadcastError, JoinError, Member, RoomEvent};
+pub use servers::{RelayServers, ServersFor};
 pub use session::event::{PathPolicy, PathReport, SendError};
 pub use statistics::Statistics;
 use transports::Slot;
@@ -76,6 +79,10 @@ pub struct Config {
     pub quotas: Quotas,
     /// The word that it shows to relays that want one.
     pub token: Option<Token>,
+    /// As a relay: the STUN and TURN servers that a neighbour is given which asks.
+    pub servers_for: Option<ServersFor>,
+    /// As an endpoint: whether its relays are asked for servers.
+    pub wants_servers: bool,
 }
 
 /// An endpoint with its transports, links and sessions.
@@ -252,6 +259,11 @@ impl Hub {
     /// The others in a room, as far as they are known.
     pub fn members(&self, room: RoomId) -> impl Iterator<Item = Member> {
         self.core.rooms.members(room)
+    }
+
+    /// The STUN and TURN servers that relays have given, by relay; the newest of each.
+    pub fn servers(&self) -> impl Iterator<Item = (EndpointId, &RelayServers)> {
+        self.core.servers.given()
     }
 
     /// Asks to be told when an endpoint comes to the relay, and when it goes; [`Event::Presence`] follows at once and

@@ -30,6 +30,7 @@
 //! 13. *Chunking is invisible*: any split of the same bytes and any buffer limits give the same messages.
 //! 14. *Pull what you can send*: no layer takes a message from above that it cannot write at once.
 
+pub mod bucket;
 pub mod buf;
 pub mod check;
 pub mod conformance;

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`stream`] | `tcp:` `tls:` `ws:` `wss:` `pair:` | messages on byte streams, dialled or accepted |
 //! | [`offline`] | `offline` | connects at once, discards what is sent |
+//! | `serve` | `stun:` `turn:` `turns:` | STUN and TURN servers; no links |
 //!
 //! [`Alone`] makes any transport usable without a hub. A user's own transport implements the trait and goes
 //! wherever these go.
@@ -14,6 +15,8 @@
 pub mod alone;
 pub mod offline;
 mod outbox;
+#[cfg(any(feature = "stun", feature = "turn"))]
+pub mod serve;
 pub mod stream;
 
 use std::fmt;

@@ -13,6 +13,7 @@ pub mod reason;
 pub mod room;
 #[cfg(feature = "webrtc")]
 pub mod sdp;
+pub mod servers;
 pub mod session;
 pub mod signal;
 #[cfg(feature = "ws")]

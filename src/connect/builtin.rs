@@ -12,7 +12,11 @@ use crate::stack::dial::Target;
 #[cfg(feature = "ws")]
 use crate::stack::stream::Proxy;
 use crate::stack::stream::{AcceptRecipe, DialRecipe};
+#[cfg(feature = "turn")]
+use crate::stack::turn_server::Listener;
 use crate::transport::offline::Offline;
+#[cfg(any(feature = "stun", feature = "turn"))]
+use crate::transport::serve;
 use crate::transport::stream::{Dialling, Listening};
 
 pub(super) fn register(registry: &mut Registry) {
@@ -25,6 +29,19 @@ pub(super) fn register(registry: &mut Registry) {
     registry.register("wss", |string, role, options| websocket(string, role, options, true));
     registry.register("pair", pair);
     registry.register("offline", offline);
+    #[cfg(feature = "stun")]
+    registry.register("stun", stun);
+    #[cfg(feature = "turn")]
+    registry.register("turn", |string, role, options| {
+        turn(string, role, options, |_| Ok(vec![Listener::Udp, Listener::Tcp]))
+    });
+    #[cfg(all(feature = "turn", feature = "tls"))]
+    registry.register("turns", |string, role, options| {
+        turn(string, role, options, |options| {
+            let identity = options.identity.clone();
+            Ok(vec![Listener::Tls(identity.ok_or_else(|| ConnectError::NoIdentity { string: string.to_string() })?)])
+        })
+    });
 }
 
 fn tcp(string: &ConnectionString, role: Role, options: &Options, tls: bool) -> Result<AnyTransport, ConnectError> {
@@ -157,6 +174,35 @@ fn pair(string: &ConnectionString, role: Role, options: &Options) -> Result<AnyT
 fn offline(string: &ConnectionString, role: Role, _: &Options) -> Result<AnyTransport, ConnectError> {
     refuse_listen(string, role)?;
     Ok(Box::new(Offline::new()))
+}
+
+#[cfg(feature = "stun")]
+fn stun(string: &ConnectionString, role: Role, _: &Options) -> Result<AnyTransport, ConnectError> {
+    Ok(Box::new(serve::stun(served_at(string, role)?)))
+}
+
+#[cfg(feature = "turn")]
+fn turn(
+    string: &ConnectionString,
+    role: Role,
+    options: &Options,
+    listeners: impl FnOnce(&Options) -> Result<Vec<Listener>, ConnectError>,
+) -> Result<AnyTransport, ConnectError> {
+    let address = served_at(string, role)?;
+    let service = options.turn.as_ref().ok_or_else(|| ConnectError::NoTurn { string: string.to_string() })?;
+    let listeners = listeners(options)?.into_iter().map(|listener| (listener, address)).collect();
+    Ok(Box::new(serve::turn(service, listeners)))
+}
+
+/// Where a server listens.
+#[cfg(any(feature = "stun", feature = "turn"))]
+fn served_at(string: &ConnectionString, role: Role) -> Result<std::net::SocketAddr, ConnectError> {
+    if role == Role::Dial {
+        return Err(ConnectError::WrongRole { string: string.to_string(), role });
+    }
+    let (host, port) = string.host_port()?;
+    let address = host.parse().map_err(|_| string.malformed(Part::Host, "it must be an address of this host"))?;
+    Ok(std::net::SocketAddr::new(address, port))
 }
 
 fn refuse_listen(string: &ConnectionString, role: Role) -> Result<(), ConnectError> {

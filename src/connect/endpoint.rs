@@ -18,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::{ConnectError, Options, Registry};
 use crate::hub::channel::Channel;
-use crate::hub::{Config, Hub, News, Policy, Quotas, SessionId, TransportId};
+use crate::hub::{Config, Hub, News, Policy, Quotas, ServersFor, SessionId, TransportId};
 use crate::link::noise::{Identity, SecretKey, Token};
 use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
@@ -50,6 +50,7 @@ pub struct Builder {
     relays: Vec<String>,
     listeners: Vec<String>,
     channels: Vec<Channel>,
+    wants_servers: bool,
 }
 
 impl Builder {
@@ -104,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// Asks relays for STUN and TURN servers, read by [`Hub::servers`].
+    #[must_use]
+    pub const fn wants_servers(mut self) -> Self {
+        self.wants_servers = true;
+        self
+    }
+
     /// The endpoint, with an instance drawn from `rng`; not started.
     ///
     /// # Errors
@@ -118,8 +126,14 @@ impl Builder {
         for string in &self.listeners {
             waiting.push((self.registry.listen(string, &self.options)?, None));
         }
-        let config =
-            Config { limits: self.options.limits.clone(), policy: self.policy, quotas: self.quotas, token: self.token };
+        let config = Config {
+            limits: self.options.limits.clone(),
+            policy: self.policy,
+            quotas: self.quotas,
+            token: self.token,
+            servers_for: servers_for(&self.options),
+            wants_servers: self.wants_servers,
+        };
         let hub = Hub::new(Identity::new(self.secret, rng), config);
         let channels = if self.channels.is_empty() { vec![Channel::reliable("messages")] } else { self.channels };
         Ok(Endpoint { hub, registry: self.registry, options: self.options, channels, waiting })
@@ -139,6 +153,7 @@ impl Endpoint {
             relays: Vec::new(),
             listeners: Vec::new(),
             channels: Vec::new(),
+            wants_servers: false,
         }
     }
 
@@ -172,6 +187,18 @@ impl Endpoint {
     pub fn open_session(&mut self, cx: &mut Cx<'_>, to: impl Into<Address>) -> SessionId {
         self.hub.open(cx, to, self.channels.clone())
     }
+}
+
+/// What a relay that serves TURN hands out.
+#[cfg(feature = "turn")]
+fn servers_for(options: &Options) -> Option<ServersFor> {
+    let service = options.turn.clone()?;
+    Some(ServersFor::new(move |id, unix| service.grant(id, unix)))
+}
+
+#[cfg(not(feature = "turn"))]
+const fn servers_for(_: &Options) -> Option<ServersFor> {
+    None
 }
 
 /// An endpoint wants its relays back, unless somebody has said otherwise.

@@ -75,6 +75,7 @@ impl Core {
         }
         self.expire_routes(cx.now);
         self.on_rooms_timeout(cx.now);
+        self.on_servers_timeout(cx.now);
     }
 
     pub(super) fn deadline(&mut self) -> Option<Deadline> {
@@ -83,6 +84,7 @@ impl Core {
             self.sessions.deadlines.earliest(),
             self.routes_deadline(),
             self.rooms.deadline(),
+            self.servers.deadline(),
         ];
         deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }

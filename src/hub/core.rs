@@ -13,6 +13,7 @@ use super::neighbour::{Link, State, Supplied};
 use super::policy::{Accounts, Policy};
 use super::presence::Watchers;
 use super::routes::Target;
+use super::servers::Servers;
 use super::sessions::Sessions;
 use super::statistics::Statistics;
 use super::{Config, SessionId, TransportId};
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub(super) watchers: Watchers,
     pub(super) sessions: Sessions,
     pub(super) rooms: Rooms,
+    pub(super) servers: Servers,
     pub(super) priorities: Table<TransportId, Option<u8>>,
     pub(super) link_deadlines: DeadlineHeap<LinkId>,
     pub(super) statistics: Statistics,
@@ -62,6 +64,7 @@ impl Core {
         Self {
             rooms: Rooms::new(&config.limits, config.quotas.rooms),
             accounts: Accounts::new(config.quotas),
+            servers: Servers::new(config.servers_for, config.wants_servers),
             sessions: Sessions::new(),
             limits: config.limits,
             policy: config.policy,
@@ -204,6 +207,8 @@ impl Core {
             Frame::Unwatch(who) => self.watchers.remove(who, id),
             Frame::Presence(address) => self.on_presence(id, address),
             Frame::Room(message) => self.on_room_frame(cx.now, id, message),
+            Frame::WantServers => self.on_want_servers(cx, id),
+            Frame::Servers(list) => self.on_servers(cx.now, id, list),
             Frame::Hello { .. } => self.misbehaved(cx.now, id, Misbehaved::Hello),
         }
     }

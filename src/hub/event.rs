@@ -109,6 +109,11 @@ pub enum Event {
         /// The channel.
         channel: ChannelId,
     },
+    /// A relay has given STUN and TURN servers, read by [`Hub::servers`](super::Hub::servers).
+    Servers {
+        /// Which relay.
+        relay: EndpointId,
+    },
     /// A message.
     Message {
         /// The session.

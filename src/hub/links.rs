@@ -91,6 +91,7 @@ impl Core {
         if relays {
             self.watch_again(id);
             self.rooms_relay_up(cx.now);
+            self.ask_for_servers(id);
         }
         self.paths_by_link(cx.now, id);
     }
@@ -105,6 +106,7 @@ impl Core {
             self.route_lost(now, target);
         }
         self.watchers.forget(id);
+        self.servers.forget(id);
         self.link_deadlines.set(id, None);
         let Some(address) = address.filter(|_| counted) else { return };
         self.accounts.remove_link(address.id);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::link::noise::Token;
+use crate::machine::bucket::Bucket;
 use crate::machine::time::Instant;
 use crate::wire::identity::EndpointId;
 
@@ -125,48 +126,11 @@ impl Accounts {
     }
 }
 
-/// So many bytes a second, and as many at once after a second of silence.
-#[derive(Debug)]
-struct Bucket {
-    rate: u64,
-    level: u64,
-    at: Instant,
-}
-
-impl Bucket {
-    const fn new(now: Instant, rate: u64) -> Self {
-        Self { rate, level: rate, at: now }
-    }
-
-    fn take(&mut self, now: Instant, bytes: u64) -> bool {
-        let gained = (now.since(self.at).as_nanos() * u128::from(self.rate) / 1_000_000_000) as u64;
-        // Time that has brought no whole byte is not thrown away.
-        if gained > 0 {
-            self.level = self.level.saturating_add(gained).min(self.rate);
-            self.at = now;
-        }
-        let enough = bytes <= self.level;
-        if enough {
-            self.level -= bytes;
-        }
-        enough
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const ID: EndpointId = EndpointId([1; 32]);
-
-    #[test]
-    fn a_bucket_lets_its_rate_through_and_no_more() {
-        let mut bucket = Bucket::new(Instant::ZERO, 1_000);
-        let passed = (0..10_000u64).filter(|ms| bucket.take(Instant::ZERO + Duration::from_millis(*ms), 100)).count();
-        assert_eq!(passed, 10 + 99);
-    }
 
     #[test]
     fn a_key_gets_what_its_quota_says() {

@@ -77,6 +77,16 @@ impl StunServer {
         self.overflowed
     }
 
+    /// Closes its sockets, for good.
+    pub fn close(&mut self) {
+        self.started = true;
+        self.events.clear();
+        for Socket { port, .. } in std::mem::take(&mut self.sockets) {
+            self.outbox.forget(port);
+            self.requests.push_back((port, PortRequest::Abort));
+        }
+    }
+
     fn start(&mut self, cx: &mut Cx<'_>) {
         self.started = true;
         for endpoint in self.server.endpoints().all() {

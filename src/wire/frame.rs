@@ -13,6 +13,8 @@
 //! | 10 | `Presence` | address; instance 0: away |
 //! | 11 | `Room` | a room message |
 //! | 12 | `Hello` | address, whether it relays; only on links inside one process |
+//! | 13 | `WantServers` | nothing |
+//! | 14 | `Servers` | a list of servers |
 //!
 //! Numbers are big-endian. A *route* is a number of 32 bits, allotted per link by whoever receives data under it, as
 //! the channel number of TURN is (RFC 8656, section 12), so that no packet carries addresses. `Open` names the route
@@ -92,6 +94,10 @@ pub enum Frame<'a> {
         /// Whether it passes on what is for others.
         relays: bool,
     },
+    /// Asks a relay for STUN and TURN servers.
+    WantServers,
+    /// The answer: a [list](super::servers), which may be empty.
+    Servers(&'a [u8]),
 }
 
 /// Bytes of a `Data` frame before its packet.
@@ -207,6 +213,8 @@ impl<'a> Frame<'a> {
             10 => Self::Presence(Address::take(cursor)?),
             11 => Self::Room(cursor.rest()),
             12 => Self::Hello { address: Address::take(cursor)?, relays: cursor.u8()? != 0 },
+            13 => Self::WantServers,
+            14 => Self::Servers(cursor.rest()),
             kind => return Err(FrameError::Kind(kind)),
         })
     }
@@ -261,6 +269,8 @@ impl<'a> Frame<'a> {
                 address.put(out);
                 out.push(u8::from(relays));
             }
+            Self::WantServers => out.push(13),
+            Self::Servers(list) => tagged(out, 14, list),
         }
     }
 }
@@ -305,6 +315,8 @@ mod tests {
             Frame::Presence(address(4)),
             Frame::Room(b"room"),
             Frame::Hello { address: address(5), relays: true },
+            Frame::WantServers,
+            Frame::Servers(b"list"),
         ]
     }
 
@@ -317,8 +329,9 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_cut_short_or_continued_is_refused() {
-        let open_ended =
-            |frame: &Frame<'_>| matches!(frame, Frame::Data { .. } | Frame::Goodbye { .. } | Frame::Room(_));
+        let open_ended = |frame: &Frame<'_>| {
+            matches!(frame, Frame::Data { .. } | Frame::Goodbye { .. } | Frame::Room(_) | Frame::Servers(_))
+        };
         for frame in frames().iter().filter(|frame| !open_ended(frame)) {
             let mut bytes = frame.encode();
             for len in 0..bytes.len() {

@@ -13,8 +13,9 @@ use turn_server_proto::types::stun::attribute::ErrorCode;
 use super::client::{Asked, Asking, Client, Step};
 use super::config::Misbehaviour;
 use super::deadlines::Due;
+use super::forbidden::unspecified;
 use super::peers::Peers;
-use super::{MOMENT, Relay, TurnServer, TurnServerEvent, request};
+use super::{MOMENT, Relay, Tuple, TurnServer, TurnServerEvent, request};
 use crate::machine::Cx;
 use crate::machine::ids::PortId;
 use crate::machine::port::{PortRequest, PortSpec};
@@ -28,9 +29,16 @@ enum Refusal {
     Family,
 }
 
+/// Where a relayed port is opened, and by which address peers reach it, if that is another one.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    bind: IpAddr,
+    announce: Option<IpAddr>,
+}
+
 impl TurnServer {
     /// Does all that a client's engine wants, and sets the client's deadline.
-    pub(super) fn settle(&mut self, cx: &mut Cx<'_>, client: SocketAddr, mut asking: Option<Asking>) {
+    pub(super) fn settle(&mut self, cx: &mut Cx<'_>, client: Tuple, mut asking: Option<Asking>) {
         loop {
             let Some(state) = self.clients.get_mut(&client) else { return };
             match state.poll(cx.now) {
@@ -46,16 +54,15 @@ impl TurnServer {
     }
 
     /// The engine waits for a port of that family.
-    fn ask(&mut self, cx: &mut Cx<'_>, client: SocketAddr, family: AddressFamily) {
+    fn ask(&mut self, cx: &mut Cx<'_>, client: Tuple, family: AddressFamily) {
         let verdict = self.may_relay(client, family);
         let Some(asking) = self.clients.get_mut(&client).and_then(|state| state.asking.as_mut()) else { return };
         let (mut port, mut result) = (None, None);
         match verdict {
-            Ok(address) => {
+            Ok(Place { bind, announce }) => {
                 let id = cx.ids.port();
-                self.relays.insert(id, Relay { client, address: None });
-                let bind = PortSpec::Bind(SocketAddr::new(address, 0));
-                self.requests.push_back((id, PortRequest::Open(bind)));
+                self.relays.insert(id, Relay { client, announce, address: None });
+                self.requests.push_back((id, PortRequest::Open(PortSpec::Bind(SocketAddr::new(bind, 0)))));
                 port = Some(id);
             }
             Err(Refusal::Family) => result = Some(Err(SocketAllocateError::AddressFamilyNotSupported)),
@@ -67,7 +74,7 @@ impl TurnServer {
         asking.families.push(Asked { family, port, result });
     }
 
-    fn may_relay(&self, client: SocketAddr, family: AddressFamily) -> Result<IpAddr, Refusal> {
+    fn may_relay(&self, client: Tuple, family: AddressFamily) -> Result<Place, Refusal> {
         match self.misbehaviour {
             Some(Misbehaviour::QuotaReached) => return Err(Refusal::Quota),
             Some(Misbehaviour::WrongFamily) => return Err(Refusal::Family),
@@ -83,13 +90,20 @@ impl TurnServer {
         if all >= self.config.allocations {
             return Err(Refusal::Capacity);
         }
-        let listen = self.address.map(|address| address.ip()).filter(|_| self.config.relays.is_empty());
-        let mut addresses = self.config.relays.iter().copied().chain(listen);
-        addresses.find(|address| address.is_ipv4() == (family == AddressFamily::IPV4)).ok_or(Refusal::Family)
+        self.place(client, family == AddressFamily::IPV4).ok_or(Refusal::Family)
+    }
+
+    fn place(&self, client: Tuple, is_v4: bool) -> Option<Place> {
+        let of_family = |addresses: &[IpAddr]| addresses.iter().copied().find(|address| address.is_ipv4() == is_v4);
+        let own = self.listen_address(client).map(|address| address.ip()).filter(|_| self.config.relays.is_empty());
+        let bind = of_family(&self.config.relays).or_else(|| of_family(own.as_slice()))?;
+        let seen = (bind == unspecified(is_v4)).then_some(client.local).flatten();
+        let announce = of_family(&self.config.announce).or_else(|| of_family(seen.as_slice()));
+        (announce.is_some() || bind != unspecified(is_v4)).then_some(Place { bind, announce })
     }
 
     /// Answers an Allocate once all its ports are open or have failed. False: there is none, or it must wait.
-    fn conclude(&mut self, now: Instant, client: SocketAddr) -> bool {
+    fn conclude(&mut self, now: Instant, client: Tuple) -> bool {
         let Some(state) = self.clients.get_mut(&client) else { return false };
         let is_complete = |asking: &mut Asking| asking.families.iter().all(|asked| asked.result.is_some());
         let Some(asking) = state.asking.take_if(is_complete) else { return false };
@@ -108,11 +122,11 @@ impl TurnServer {
         true
     }
 
-    fn tell_allocated(&mut self, client: SocketAddr, asking: Asking) {
+    fn tell_allocated(&mut self, client: Tuple, asking: Asking) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         for &(relayed, _) in &state.relays {
             let user = asking.user.clone();
-            self.events.push_back(TurnServerEvent::Allocated { client, relayed, user });
+            self.events.push_back(TurnServerEvent::Allocated { client: client.address, relayed, user });
         }
         if !state.relays.is_empty() {
             state.user = Some(asking.user);
@@ -124,7 +138,7 @@ impl TurnServer {
     }
 
     /// The engine has no use for a relayed address any more.
-    pub(super) fn release(&mut self, client: SocketAddr, relayed: SocketAddr) {
+    pub(super) fn release(&mut self, client: Tuple, relayed: SocketAddr) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         let Some(place) = state.relays.iter().position(|(address, _)| *address == relayed) else { return };
         let (_, port) = state.relays.remove(place);
@@ -132,16 +146,16 @@ impl TurnServer {
             (state.user, state.answered) = (None, None);
             state.peers = Peers::default();
         }
-        self.events.push_back(TurnServerEvent::Released { client, relayed });
+        self.events.push_back(TurnServerEvent::Released { client: client.address, relayed });
         self.abort(port);
     }
 
     /// Forgets a client and what it has.
-    pub(super) fn lose(&mut self, client: SocketAddr) {
+    pub(super) fn lose(&mut self, client: Tuple) {
         self.deadlines.set(client, None);
         let Some(mut state) = self.clients.remove(&client) else { return };
         for (relayed, port) in state.relays {
-            self.events.push_back(TurnServerEvent::Released { client, relayed });
+            self.events.push_back(TurnServerEvent::Released { client: client.address, relayed });
             self.abort(port);
         }
         let asking = state.asking.take().map(|asking| asking.families).unwrap_or_default();
@@ -153,12 +167,16 @@ impl TurnServer {
     /// Closes a port, unless it is gone already.
     pub(super) fn abort(&mut self, port: PortId) {
         self.outbox.forget(port);
-        if self.relays.remove(port).is_some() || self.listener == Some(port) {
+        let relay = self.relays.remove(port);
+        if let Some(address) = relay.as_ref().and_then(|relay| relay.address) {
+            self.relayed.remove(&address);
+        }
+        if relay.is_some() {
             self.requests.push_back((port, PortRequest::Abort));
         }
     }
 
-    fn rearm(&mut self, now: Instant, client: SocketAddr, expiry: Instant) {
+    fn rearm(&mut self, now: Instant, client: Tuple, expiry: Instant) {
         let Some(state) = self.clients.get(&client) else { return };
         let deadline = match (&state.asking, state.relays.is_empty()) {
             (Some(_), _) => None,

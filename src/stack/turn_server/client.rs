@@ -11,15 +11,18 @@ use turn_server_proto::types::prelude::DelayedTransmitBuild;
 use turn_server_proto::types::stun::message::TransactionId;
 use turn_server_proto::types::{AddressFamily, Instant as EngineInstant, TransportType};
 
-use super::config::{TurnServerConfig, User};
+use super::config::TurnServerConfig;
 use super::peers::Peers;
 use super::request::{self, Request, Signer};
+use super::users::User;
 use crate::machine::ids::PortId;
 use crate::machine::time::Instant;
 
 /// What the engine allows a nonce to live at least.
 const SHORTEST_NONCE: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_nanos(1);
+/// Users that one client may be, one after the other; the engine forgets none.
+const MOST_USERS: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -118,9 +121,9 @@ impl Client {
         }
     }
 
-    /// Lets the engine know of a user. It must know those that this client claims to be, and no others.
+    /// Lets the engine know of a user. It must know those that this client has shown to be, and no others.
     pub(super) fn introduce(&mut self, user: &User) {
-        if self.introduced.insert(user.name.clone()) {
+        if self.introduced.len() < MOST_USERS && self.introduced.insert(user.name.clone()) {
             self.engine.add_user(user.name.clone(), user.password.clone());
         }
     }

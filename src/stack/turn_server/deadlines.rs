@@ -1,8 +1,8 @@
 //! When which client has to be looked at: one deadline each, of one of two kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
+use super::Tuple;
 use crate::machine::Deadline;
 use crate::machine::time::Instant;
 
@@ -16,13 +16,13 @@ pub(super) enum Due {
 
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    of: BTreeMap<SocketAddr, (Due, Instant)>,
-    expiries: BTreeSet<(Instant, SocketAddr)>,
-    silences: BTreeSet<(Instant, SocketAddr)>,
+    of: BTreeMap<Tuple, (Due, Instant)>,
+    expiries: BTreeSet<(Instant, Tuple)>,
+    silences: BTreeSet<(Instant, Tuple)>,
 }
 
 impl Deadlines {
-    pub(super) fn set(&mut self, client: SocketAddr, deadline: Option<(Due, Instant)>) {
+    pub(super) fn set(&mut self, client: Tuple, deadline: Option<(Due, Instant)>) {
         if let Some((due, at)) = self.of.remove(&client) {
             self.list(due).remove(&(at, client));
         }
@@ -40,7 +40,7 @@ impl Deadlines {
     }
 
     /// Clears and answers one client whose deadline is due.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Due, SocketAddr)> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Due, Tuple)> {
         let expiry = self.expiries.first().map(|(at, client)| (*at, Due::Expiry, *client));
         let silence = self.silences.first().map(|(at, client)| (*at, Due::Silence, *client));
         let (at, due, client) = expiry.into_iter().chain(silence).min_by_key(|(at, ..)| *at)?;
@@ -52,11 +52,11 @@ impl Deadlines {
     }
 
     /// How many wait for silence to end them, and who has been silent longest.
-    pub(super) fn silent(&self) -> (usize, Option<SocketAddr>) {
+    pub(super) fn silent(&self) -> (usize, Option<Tuple>) {
         (self.silences.len(), self.silences.first().map(|(_, client)| *client))
     }
 
-    fn list(&mut self, due: Due) -> &mut BTreeSet<(Instant, SocketAddr)> {
+    fn list(&mut self, due: Due) -> &mut BTreeSet<(Instant, Tuple)> {
         match due {
             Due::Expiry => &mut self.expiries,
             Due::Silence => &mut self.silences,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use turn_server_proto::types::message::{CHANNEL_BIND, CONNECT, CREATE_PERMISSION};
+use turn_server_proto::types::message::CONNECT;
 use turn_server_proto::types::stun::attribute::ErrorCode;
 
 use super::request::Request;
@@ -28,16 +28,14 @@ impl Peers {
         if request.method() == CONNECT {
             return Some(ErrorCode::BAD_REQUEST);
         }
-        let is_bind = request.method() == CHANNEL_BIND;
-        if !is_bind && request.method() != CREATE_PERMISSION {
+        if !request.opens() {
             return None;
         }
         self.expire(now);
         let peers = request.peers();
-        if peers.iter().any(|peer| is_forbidden(peer.ip())) {
-            return Some(ErrorCode::FORBIDDEN);
-        }
-        if is_bind && let (Some(number), Some(peer)) = (request.channel(), peers.last()) {
+        if request.is_channel_bind()
+            && let (Some(number), Some(peer)) = (request.channel(), peers.last())
+        {
             return self.refuse_channel(number, *peer, most).or_else(|| self.refuse_permissions(&peers, most));
         }
         self.refuse_permissions(&peers, most)
@@ -46,10 +44,10 @@ impl Peers {
     /// A request that [`Self::refuse`] let pass has succeeded.
     pub(super) fn allow(&mut self, now: Instant, request: &Request<'_>) {
         let peers = request.peers();
-        if request.method() == CREATE_PERMISSION || request.method() == CHANNEL_BIND {
+        if request.opens() {
             self.permissions.extend(peers.iter().map(|peer| (peer.ip(), now + PERMISSION)));
         }
-        if request.method() == CHANNEL_BIND
+        if request.is_channel_bind()
             && let (Some(number), Some(peer)) = (request.channel(), peers.last())
         {
             self.channels.insert(number, (*peer, now + CHANNEL));
@@ -78,10 +76,4 @@ impl Peers {
         self.permissions.retain(|_, expires| *expires >= now);
         self.channels.retain(|_, (_, expires)| *expires >= now);
     }
-}
-
-/// Whom nobody may reach through us: ourselves, and many at once (RFC 8656, section 21.3).
-fn is_forbidden(peer: IpAddr) -> bool {
-    let peer = peer.to_canonical();
-    peer.is_loopback() || peer.is_unspecified() || peer.is_multicast() || peer == IpAddr::from([255; 4])
 }

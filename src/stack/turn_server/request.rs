@@ -1,65 +1,31 @@
 //! What the server itself reads in requests, and the answers that it writes itself.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use turn_server_proto::types::attribute::{ChannelNumber, XorPeerAddress};
-use turn_server_proto::types::message::ALLOCATE;
+use turn_server_proto::types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION};
 use turn_server_proto::types::stun::attribute::{
-    ErrorCode, MessageIntegrity, MessageIntegritySha256, PasswordAlgorithm, Userhash, Username, XorMappedAddress,
+    ErrorCode, MessageIntegrity, MessageIntegritySha256, PasswordAlgorithm, XorMappedAddress,
 };
 use turn_server_proto::types::stun::message::{
-    BINDING, IntegrityAlgorithm, IntegrityKey, LongTermCredentials, Message, MessageClass, MessageType,
-    MessageWriteVec, Method, TransactionId,
+    BINDING, IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWriteVec, Method,
+    TransactionId,
 };
 use turn_server_proto::types::stun::prelude::{
     Attribute, AttributeFromRaw, AttributeStaticType, MessageWrite, MessageWriteExt,
 };
-
-use super::config::User;
-
-/// Those who may allocate, by name and by the hash that clients may send in its place (RFC 8489, section 14.4).
-#[derive(Debug)]
-pub(super) struct Users {
-    realm: String,
-    users: BTreeMap<String, User>,
-    names: BTreeMap<[u8; 32], String>,
-}
-
-impl Users {
-    pub(super) fn new(realm: &str, users: &[User]) -> Self {
-        let names = users.iter().map(|user| (Userhash::compute(&user.name, realm), user.name.clone())).collect();
-        let users = users.iter().map(|user| (user.name.clone(), user.clone())).collect();
-        Self { realm: realm.to_owned(), users, names }
-    }
-
-    /// Whom a request claims to be from.
-    pub(super) fn claimed(&self, request: &Request<'_>) -> Option<&User> {
-        if let Ok(hash) = request.0.attribute::<Userhash>() {
-            return self.users.get(self.names.get(hash.hash())?);
-        }
-        self.users.get(request.0.attribute::<Username>().ok()?.username())
-    }
-
-    pub(super) fn key(&self, user: &User, algorithm: IntegrityAlgorithm) -> IntegrityKey {
-        let credentials = LongTermCredentials::new(user.name.clone(), user.password.clone());
-        credentials.to_key(self.realm.clone()).make_key(algorithm)
-    }
-
-    /// Who has signed a request; none for everything else.
-    pub(super) fn signer(&self, request: &Request<'_>) -> Option<(Signer, &User)> {
-        let (user, algorithm) = (self.claimed(request)?, request.algorithm());
-        let key = self.key(user, algorithm);
-        request.0.validate_integrity_with_key(&key).ok()?;
-        Some((Signer { key, algorithm }, user))
-    }
-}
 
 /// The credentials that an answer is signed with: those of the request.
 #[derive(Debug, Clone)]
 pub(super) struct Signer {
     key: IntegrityKey,
     algorithm: IntegrityAlgorithm,
+}
+
+impl Signer {
+    pub(super) const fn new(key: IntegrityKey, algorithm: IntegrityAlgorithm) -> Self {
+        Self { key, algorithm }
+    }
 }
 
 /// A request, as far as we look into it.
@@ -94,6 +60,24 @@ impl<'a> Request<'a> {
         self.0.has_attribute(MessageIntegrity::TYPE) || self.0.has_attribute(MessageIntegritySha256::TYPE)
     }
 
+    pub(super) fn is_signed_by(&self, signer: &Signer) -> bool {
+        self.0.validate_integrity_with_key(&signer.key).is_ok()
+    }
+
+    /// The attribute of that type, if it has one that can be read.
+    pub(super) fn attribute<'b, A: AttributeFromRaw<'b> + AttributeStaticType>(&'b self) -> Option<A> {
+        self.0.attribute::<A>().ok()
+    }
+
+    pub(super) fn is_channel_bind(&self) -> bool {
+        self.method() == CHANNEL_BIND
+    }
+
+    /// Whether it wants to reach the peers that it names.
+    pub(super) fn opens(&self) -> bool {
+        self.is_channel_bind() || self.method() == CREATE_PERMISSION
+    }
+
     /// The peers that it names.
     pub(super) fn peers(&self) -> Vec<SocketAddr> {
         let transaction = self.transaction();
@@ -118,7 +102,7 @@ impl<'a> Request<'a> {
         Some(answer.finish())
     }
 
-    fn algorithm(&self) -> IntegrityAlgorithm {
+    pub(super) fn algorithm(&self) -> IntegrityAlgorithm {
         let named = self.0.attribute::<PasswordAlgorithm>();
         named.map_or(IntegrityAlgorithm::Sha1, |named| named.algorithm().as_integrity())
     }
