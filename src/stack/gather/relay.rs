@@ -21,6 +21,8 @@ use crate::wire::ice_server::{IceServer, IceTransport, IceUri, Secret};
 
 /// Between two beginnings of an allocation that was lost.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Before what was lost is begun again, at least.
+const SOON: Duration = Duration::from_millis(50);
 /// How often it is begun again, the last time more than ten minutes after it was lost.
 const ATTEMPTS: u32 = 8;
 /// A server that was heard since is not asked whether it still knows us.
@@ -284,7 +286,7 @@ impl Relay {
             requests.push_back((connection.port, PortRequest::Abort));
         }
         let is_retried = self.worked && self.attempts < ATTEMPTS;
-        self.retry = is_retried.then(|| now.max(self.began + AGAIN * (1 << self.attempts)));
+        self.retry = is_retried.then(|| (now + SOON).max(self.began + AGAIN * (1 << self.attempts)));
         self.attempts += 1;
         self.error = Some(error);
     }
