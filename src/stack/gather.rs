@@ -467,5 +467,3 @@ impl Gatherer {
     }
 }
 
-#[cfg(test)]
-mod tests;
