@@ -13,7 +13,8 @@
 //! and time-limited names are always others, by 441.
 //!
 //! *One allocation* has a relayed address for each family that is asked for: IPv4, and IPv6 by
-//! ADDITIONAL-ADDRESS-FAMILY, which older servers pass over. A server without IPv4 (440) is asked for IPv6 alone.
+//! ADDITIONAL-ADDRESS-FAMILY, which older servers pass over. A server that has no IPv4 (440) is asked for IPv6 alone, and
+//! one that has not both (508) for IPv4 alone.
 //!
 //! *Permissions* come before anything that is sent, one for each address of a peer, counted by users. They are renewed
 //! a minute before they end (section 9) as long as somebody wants them. *Channels* are bound on request and renewed
@@ -24,7 +25,8 @@
 //! again until the lifetime is over.
 //!
 //! *Trust.* A response counts if its transaction is open, and a success only with a signature by our key. Errors may
-//! lack one, as servers leave it out, but a wrong one is a drop. Data counts from peers that we permit. All else is
+//! lack one, as servers leave it out, but a wrong one is a drop; but for 401 and 438, which may come before we know the
+//! key that they are signed with. Data counts from peers that we permit. All else is
 //! [`Received::Useless`] or [`Received::Unwanted`], for callers to count.
 //!
 //! # Why not a client of a crate
@@ -451,7 +453,9 @@ impl Turn {
         let is_signed = signer.is_some_and(|signer| signer.has_signed(data));
         match answer.refusal {
             None if !is_signed => return Received::Useless,
-            Some(_) if answer.is_signed && !is_signed => return Received::Useless,
+            Some(refusal) if answer.is_signed && signer.is_some() && !is_signed && !refusal.is_challenge() => {
+                return Received::Useless;
+            }
             _ => {}
         }
         self.heard = Some(now);
@@ -479,6 +483,9 @@ impl Turn {
         match pending.ask {
             Ask::Allocate { ipv4: true, ipv6: true } if refusal.code == 440 => {
                 self.ask_again(now, rng, Ask::Allocate { ipv4: false, ipv6: true }, 0);
+            }
+            Ask::Allocate { ipv4: true, ipv6: true } if refusal.code == 508 => {
+                self.ask_again(now, rng, Ask::Allocate { ipv4: true, ipv6: false }, 0);
             }
             Ask::Permit(peer) if !is_wrong && refusal.code != 437 => {
                 self.peers.refused(peer);

@@ -2,6 +2,9 @@
 //!
 //! A port's queue is bounded in bytes; what does not fit is dropped by whoever pushes, as a network drops what a full
 //! queue can't take. A port that has nothing to send costs nothing.
+//!
+//! Datagrams of one size to one destination leave in one batch (GSO), in the order in which they came: the first that
+//! is longer, or goes elsewhere, begins the next batch, and one that is shorter ends its own.
 
 use std::collections::VecDeque;
 
@@ -10,6 +13,11 @@ use super::buf::Buf;
 use super::datagram::Transmit;
 use super::ids::{PortId, Table};
 use super::queue::ReadyList;
+
+/// Datagrams of one batch, as kernels allow.
+const MOST_SEGMENTS: usize = 64;
+/// Bytes of one batch: what one UDP payload may have.
+const MOST_BYTES: usize = 65_507;
 
 /// The datagrams of all bound ports of a machine.
 #[derive(Debug)]
@@ -53,15 +61,17 @@ impl Outbox {
         self.ready.pop()
     }
 
-    /// Writes the next datagram of a port.
+    /// Writes the next datagrams of a port: as many as make one batch and fit the buffer, at least one.
     pub fn fill(&mut self, port: PortId, buf: &mut Buf) -> Fill {
         let Some(lane) = self.lanes.get_mut(port) else { return Fill::Done };
-        let Some((transmit, bytes)) = lane.datagrams.pop_front() else {
+        let Some((first, bytes)) = lane.datagrams.pop_front() else {
             self.lanes.remove(port);
             return Fill::Done;
         };
+        let transmit = Transmit { segment: bytes.len(), ..first };
         lane.bytes -= bytes.len();
         buf.extend(&bytes);
+        lane.batch(transmit, buf);
         Fill::Datagrams(transmit)
     }
 
@@ -69,6 +79,27 @@ impl Outbox {
     pub fn forget(&mut self, port: PortId) {
         self.lanes.remove(port);
         self.ready.remove(port);
+    }
+}
+
+impl Lane {
+    /// Appends what may follow a first datagram.
+    fn batch(&mut self, transmit: Transmit, buf: &mut Buf) {
+        let (mut segments, mut total, mut last) = (1, transmit.segment, transmit.segment);
+        while last == transmit.segment && segments < MOST_SEGMENTS {
+            let most = transmit.segment.min(buf.room()).min(MOST_BYTES.saturating_sub(total));
+            let fits = |(next, bytes): &&(Transmit, Vec<u8>)| {
+                Transmit { segment: transmit.segment, ..*next } == transmit && bytes.len() <= most
+            };
+            if self.datagrams.front().filter(fits).is_none() {
+                return;
+            }
+            let Some((_, bytes)) = self.datagrams.pop_front() else { return };
+            last = bytes.len();
+            (segments, total) = (segments + 1, total + last);
+            self.bytes -= last;
+            buf.extend(&bytes);
+        }
     }
 }
 
@@ -91,7 +122,6 @@ mod tests {
         assert_eq!(outbox.fill(port, &mut buf), Fill::Datagrams(to()));
         assert!(outbox.push(port, to(), b"9abc".to_vec()));
         assert_eq!(outbox.fill(port, &mut buf), Fill::Datagrams(to()));
-        assert_eq!(outbox.fill(port, &mut buf), Fill::Datagrams(to()));
         assert_eq!((outbox.fill(port, &mut buf), buf.as_slice()), (Fill::Done, &b"123456789abc"[..]));
         assert!(outbox.push(port, to(), b"once more".to_vec()));
         assert_eq!(outbox.pop_ready(), Some(port));
@@ -103,5 +133,51 @@ mod tests {
         assert!(!outbox.push(port, to(), vec![0; 9]) && !outbox.push(port, to(), Vec::new()));
         assert_eq!(outbox.pop_ready(), None);
         assert!(outbox.push(port, to(), vec![0; 8]) && !outbox.push(port, to(), vec![0; 1]));
+    }
+
+    /// What each fill brings: the size of its segments, and its bytes.
+    fn batches(lengths: &[usize], limit: usize) -> Vec<(usize, usize)> {
+        let (mut outbox, port) = (Outbox::new(1 << 20), Ids::new().port());
+        for length in lengths {
+            assert!(outbox.push(port, to(), vec![0; *length]));
+        }
+        let mut batches = Vec::new();
+        loop {
+            let mut buf = Buf::new(limit);
+            match outbox.fill(port, &mut buf) {
+                Fill::Datagrams(transmit) => batches.push((transmit.segment, buf.len())),
+                _ => return batches,
+            }
+        }
+    }
+
+    #[test]
+    fn datagrams_of_one_size_leave_at_once_and_a_shorter_one_ends_the_batch() {
+        assert_eq!(batches(&[100, 100, 100, 50, 100], 65_536), [(100, 350), (100, 100)]);
+        assert_eq!(batches(&[50, 100, 100], 65_536), [(50, 50), (100, 200)]);
+    }
+
+    #[test]
+    fn a_batch_fits_the_buffer_and_what_kernels_take() {
+        assert_eq!(batches(&[100; 5], 250), [(100, 200), (100, 200), (100, 100)]);
+        assert_eq!(batches(&[10; 70], 65_536), [(10, 640), (10, 60)]);
+        assert_eq!(batches(&[1200; 64], 1 << 20), [(1200, 54 * 1200), (1200, 10 * 1200)]);
+        assert_eq!(batches(&[300, 300], 100), [(300, 300), (300, 300)]);
+    }
+
+    #[test]
+    fn what_goes_elsewhere_goes_by_itself() {
+        let (mut outbox, port, mut buf) = (Outbox::new(100), Ids::new().port(), Buf::new(100));
+        let elsewhere = Transmit::to(SocketAddr::from(([192, 0, 2, 2], 1)), 4);
+        let marked = Transmit { ecn: Some(crate::machine::datagram::Ecn::Ect0), ..to() };
+        for transmit in [to(), elsewhere, elsewhere, marked] {
+            assert!(outbox.push(port, transmit, b"1234".to_vec()));
+        }
+        let lengths = [to(), elsewhere, marked].map(|transmit| {
+            buf.clear();
+            assert_eq!(outbox.fill(port, &mut buf), Fill::Datagrams(transmit));
+            buf.len()
+        });
+        assert_eq!((lengths, outbox.fill(port, &mut buf)), ([4, 8, 4], Fill::Done));
     }
 }

@@ -39,19 +39,29 @@
 
 mod addresses;
 mod config;
+mod connection;
 mod host;
 mod local;
+mod relay;
+mod relays;
+#[cfg(feature = "tls")]
+mod seal;
+#[cfg(not(feature = "tls"))]
+#[path = "gather/seal_without_tls.rs"]
+mod seal;
 mod server;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::link::stun::{Body, Message};
+use crate::link::turn::Received;
 use crate::machine::buf::Buf;
 use crate::machine::datagram::{Datagram, Ecn, Transmit};
 use crate::machine::ids::PortId;
 use crate::machine::outbox::Outbox;
 use crate::machine::port::{Addrs, PortChange, PortRequest, PortSpec};
+use crate::machine::queue::ReadyList;
 use crate::machine::{Cx, Deadline, Fill};
 use crate::wire::candidate::Candidate;
 use crate::wire::ice_server::IceServer;
@@ -59,6 +69,7 @@ use crate::wire::outlook::Outlook;
 pub use config::{GatherConfig, GatherCounters};
 use host::Host;
 use local::Local;
+use relay::Relay;
 use server::{Giver, Servers};
 pub use server::{ServerError, ServerState};
 
@@ -108,6 +119,9 @@ pub struct Gatherer {
     list: Option<PortId>,
     known: Option<Addrs>,
     hosts: Vec<Host>,
+    relays: Vec<Relay>,
+    /// Sockets that send what they still owe.
+    closing: Vec<PortId>,
     servers: Servers,
     locals: Vec<Local>,
     told_done: bool,
@@ -115,6 +129,7 @@ pub struct Gatherer {
     requests: VecDeque<(PortId, PortRequest)>,
     events: VecDeque<GatherEvent>,
     outbox: Outbox,
+    ready: ReadyList<PortId>,
     counters: GatherCounters,
 }
 
@@ -130,12 +145,15 @@ impl Gatherer {
             list: None,
             known: None,
             hosts: Vec::new(),
+            relays: Vec::new(),
+            closing: Vec::new(),
             servers,
             locals: Vec::new(),
             told_done: false,
             next: None,
             requests: VecDeque::new(),
             events: VecDeque::new(),
+            ready: ReadyList::new(),
             counters: GatherCounters::default(),
         }
     }
@@ -154,12 +172,15 @@ impl Gatherer {
     }
 
     /// Gives allocations back and closes all ports. Candidates that were told are lost without a word.
-    pub fn stop(&mut self, _: &mut Cx<'_>) {
-        let lookups = self.servers.give_up();
-        let hosts = self.hosts.drain(..).map(|host| host.port);
-        let ports: Vec<_> = self.list.take().into_iter().chain(lookups).chain(hosts).collect();
-        for port in ports {
-            self.abort(port);
+    pub fn stop(&mut self, cx: &mut Cx<'_>) {
+        for mut relay in std::mem::take(&mut self.relays) {
+            self.let_go(cx, &mut relay);
+        }
+        for port in self.list.take().into_iter().chain(self.servers.give_up()) {
+            self.requests.push_back((port, PortRequest::Abort));
+        }
+        for host in std::mem::take(&mut self.hosts) {
+            self.close(&host);
         }
         self.locals.clear();
         self.events.clear();
@@ -187,6 +208,10 @@ impl Gatherer {
         for host in &mut self.hosts {
             host.refresh(cx, self.config.retransmission);
         }
+        for relay in &mut self.relays {
+            relay.refresh(cx);
+        }
+        self.follow_addresses(cx);
         self.settle(cx);
     }
 
@@ -205,7 +230,9 @@ impl Gatherer {
 
     /// Whether that port is one of its own.
     pub fn owns(&self, port: PortId) -> bool {
-        self.list == Some(port) || self.servers.owns(port) || self.hosts.iter().any(|host| host.port == port)
+        let is_relays = self.relays.iter().any(|relay| relay.own_port() == Some(port));
+        let is_hosts = self.hosts.iter().any(|host| host.port == port);
+        self.list == Some(port) || is_hosts || is_relays || self.servers.owns(port) || self.closing.contains(&port)
     }
 
     /// Takes in what became of a port.
@@ -216,6 +243,11 @@ impl Gatherer {
             self.servers.on_port(port, change);
         } else if let Some(at) = self.hosts.iter().position(|host| host.port == port) {
             self.on_host(cx, at, change);
+        } else if let Some(at) = self.relays.iter().position(|relay| relay.own_port() == Some(port)) {
+            self.on_connection(cx, at, change);
+        } else if matches!(change, PortChange::Closed | PortChange::Failed(_)) {
+            self.closing.retain(|closing| *closing != port);
+            self.outbox.forget(port);
         }
         self.settle(cx);
     }
@@ -227,41 +259,57 @@ impl Gatherer {
         if self.hosts[at].asks(source) && self.on_stun(cx, at, source, data) {
             return None;
         }
+        if let Some(relay) = self.relays.iter_mut().find(|relay| relay.is_over(port, source)) {
+            return match relay.receive(cx, data, &mut self.counters) {
+                Received::Data(local, source, range) => Some(Inbound { local, source, ecn, data: &mut data[range] }),
+                Received::Handled => {
+                    self.settle(cx);
+                    None
+                }
+                Received::Unwanted | Received::Useless => None,
+            };
+        }
         let local = self.hosts[at].local?;
         Some(Inbound { local, source, ecn, data })
     }
 
-    /// Takes in bytes of a connection to a TURN server. Each datagram of a peer in them is given to `take`.
-    pub fn on_bytes(
-        &mut self,
-        _: &mut Cx<'_>,
-        _port: PortId,
-        _data: &mut [u8],
-        _take: &mut dyn FnMut(&mut Cx<'_>, Inbound<'_>),
-    ) {
-    }
-
     /// Sends from the base of a local candidate: a host's address, or a relayed one. False: there is no such base, no
     /// permission, or no room, and the datagram is dropped.
-    pub fn send(&mut self, _: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: Vec<u8>) -> bool {
-        let Some(host) = self.hosts.iter().find(|host| host.local == Some(local)) else {
-            self.counters.unsendable += 1;
-            return false;
+    pub fn send(&mut self, cx: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: Vec<u8>) -> bool {
+        let sent = match self.hosts.iter().find(|host| host.local == Some(local)) {
+            Some(host) => self.outbox.push(host.port, Transmit::to(to, data.len()), data),
+            None => return self.send_relayed(cx, local, to, &data),
         };
-        let sent = self.outbox.push(host.port, Transmit::to(to, data.len()), data);
         self.counters.overflows += u64::from(!sent);
         sent
     }
 
     /// Lets a peer's address send to that relayed address, and back. Each call wants one [`Self::forbid`].
-    pub fn permit(&mut self, _: &mut Cx<'_>, _relayed: SocketAddr, _peer: SocketAddr) {}
+    pub fn permit(&mut self, cx: &mut Cx<'_>, relayed: SocketAddr, peer: SocketAddr) {
+        let (now, Some(turn)) = (cx.now, self.turn_of(relayed)) else {
+            return self.events.push_back(GatherEvent::Refused { relayed, peer: peer.ip() });
+        };
+        turn.permit(now, cx.rng, peer);
+        self.settle(cx);
+    }
 
     /// Undoes one [`Self::permit`]: without a user a permission is no longer refreshed.
-    pub fn forbid(&mut self, _: &mut Cx<'_>, _relayed: SocketAddr, _peer: SocketAddr) {}
+    pub fn forbid(&mut self, cx: &mut Cx<'_>, relayed: SocketAddr, peer: SocketAddr) {
+        if let Some(turn) = self.turn_of(relayed) {
+            turn.forbid(peer);
+            self.settle(cx);
+        }
+    }
 
     /// Has datagrams between that relayed address and that peer cost four bytes instead of 36: for a pair that is
     /// nominated. It is given up with the permission.
-    pub fn bind_channel(&mut self, _: &mut Cx<'_>, _relayed: SocketAddr, _peer: SocketAddr) {}
+    pub fn bind_channel(&mut self, cx: &mut Cx<'_>, relayed: SocketAddr, peer: SocketAddr) {
+        let now = cx.now;
+        if let Some(turn) = self.turn_of(relayed) {
+            turn.bind_channel(now, cx.rng, peer);
+            self.settle(cx);
+        }
+    }
 
     /// The next request for a port.
     pub fn poll_request(&mut self) -> Option<(PortId, PortRequest)> {
@@ -275,7 +323,7 @@ impl Gatherer {
 
     /// The next port that has something to be filled.
     pub fn poll_ready(&mut self) -> Option<PortId> {
-        self.outbox.pop_ready()
+        self.ready.pop().or_else(|| self.outbox.pop_ready())
     }
 
     /// When it wants [`Self::on_timeout`].
@@ -295,13 +343,14 @@ impl Gatherer {
     }
 
     /// Writes what waits for a port: datagrams of one size to one destination in one batch.
-    pub fn fill(&mut self, _: &mut Cx<'_>, port: PortId, buf: &mut Buf) -> Fill {
-        self.outbox.fill(port, buf)
+    pub fn fill(&mut self, cx: &mut Cx<'_>, port: PortId, buf: &mut Buf) -> Fill {
+        self.fill_connection(cx, port, buf).unwrap_or_else(|| self.outbox.fill(port, buf))
     }
 
     /// What is known of the ways out.
     pub fn outlook(&self) -> Outlook {
-        local::outlook(&self.config, &self.hosts, &self.servers, &self.locals, self.is_gathered())
+        let (hosts, relays) = (&self.hosts, &self.relays);
+        local::outlook(&self.config, hosts, relays, &self.servers, &self.locals, self.is_gathered())
     }
 
     /// What was dropped since it was made.
@@ -311,7 +360,7 @@ impl Gatherer {
 
     /// The servers, and how each fares.
     pub fn server_states(&self) -> impl Iterator<Item = (&IceServer, ServerState)> {
-        self.servers.all().iter().map(|server| (&server.given, server.state(&self.hosts)))
+        self.servers.all().iter().map(|server| (&server.given, server.state(&self.hosts, &self.relays)))
     }
 
     fn on_list(&mut self, cx: &mut Cx<'_>, change: PortChange) {
@@ -319,6 +368,7 @@ impl Gatherer {
             PortChange::Addresses(list) => {
                 self.known = Some(list);
                 self.told_done = false;
+                self.relays.iter_mut().for_each(Relay::forgive);
                 self.follow_addresses(cx);
             }
             PortChange::Failed(_) | PortChange::Closed => {
@@ -336,8 +386,11 @@ impl Gatherer {
         let usable = addresses::usable(list, self.config.loopback, self.config.addresses);
         let gone: Vec<_> = self.hosts.extract_if(.., |host| !usable.contains(&host.ip)).collect();
         for host in gone {
-            self.abort(host.port);
+            self.relays.retain(|relay| relay.port() != Some(host.port));
+            self.outbox.forget(host.port);
+            self.requests.push_back((host.port, PortRequest::Abort));
         }
+        self.leave_addresses(cx.now);
         for ip in usable {
             if !self.hosts.iter().any(|host| host.ip == ip) {
                 let host = Host::open(cx, SocketAddr::new(ip, self.config.bind_port), &mut self.requests);
@@ -351,6 +404,7 @@ impl Gatherer {
             PortChange::Opened { local, .. } => self.hosts[at].opened(local),
             PortChange::Failed(_) | PortChange::Closed => {
                 let host = self.hosts.remove(at);
+                self.relays.retain(|relay| relay.port() != Some(host.port));
                 self.outbox.forget(host.port);
                 if host.local.is_none() && host.bind.port() != 0 {
                     self.hosts.push(Host::open(cx, SocketAddr::new(host.ip, 0), &mut self.requests));
@@ -386,24 +440,30 @@ impl Gatherer {
             host.ask(cx, &self.config, &self.servers);
             host.on_timeout(cx.now, &mut self.outbox);
         }
-        let wanted = local::wanted(&self.config, &self.hosts);
+        self.follow_servers(cx);
+        self.drive_relays(cx);
+        let wanted = local::wanted(&self.config, &self.hosts, &self.relays);
         local::replace(&mut self.locals, wanted, &mut self.events);
         if !self.told_done && self.is_gathered() {
             self.told_done = true;
             self.events.push_back(GatherEvent::Done);
         }
-        self.next = self.hosts.iter().filter_map(Host::deadline).min_by_key(|deadline| deadline.at);
+        let relays = self.relays.iter().filter_map(Relay::deadline);
+        self.next = self.hosts.iter().filter_map(Host::deadline).chain(relays).min_by_key(|deadline| deadline.at);
     }
 
     fn is_gathered(&self) -> bool {
-        self.known.is_some() && !self.servers.is_resolving() && self.hosts.iter().all(Host::is_gathered)
+        let hosts = self.hosts.iter().all(Host::is_gathered);
+        self.known.is_some() && !self.servers.is_resolving() && hosts && self.relays.iter().all(Relay::is_settled)
     }
 
-    fn abort(&mut self, port: PortId) {
-        self.outbox.forget(port);
-        self.requests.push_back((port, PortRequest::Abort));
+    /// Lets a socket send what it owes.
+    fn close(&mut self, host: &Host) {
+        let request = if host.local.is_some() { PortRequest::Finish } else { PortRequest::Abort };
+        if request == PortRequest::Finish {
+            self.closing.push(host.port);
+        }
+        self.requests.push_back((host.port, request));
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -184,6 +184,13 @@ pub(super) struct Refusal {
     pub(super) alternate: Option<SocketAddr>,
 }
 
+impl Refusal {
+    /// Whether it asks for another signature.
+    pub(super) const fn is_challenge(&self) -> bool {
+        matches!(self.code, 401 | 438)
+    }
+}
+
 /// Reads a message; none: it is not TURN's, or not a server's.
 pub(super) fn parse(data: &[u8]) -> Option<Incoming> {
     if data.first()? & 0b1100_0000 == 0b0100_0000 {

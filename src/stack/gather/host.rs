@@ -172,8 +172,15 @@ impl Host {
         all.then_some(false)
     }
 
-    pub(super) fn mapping(&self) -> Mapping {
-        let mut seen = self.bindings.iter().filter_map(|binding| Some((binding.server, binding.mapped?)));
+    /// Whether any STUN server was asked.
+    pub(super) const fn is_asked(&self) -> bool {
+        !self.bindings.is_empty()
+    }
+
+    /// How NATs map, by what STUN servers see, and others by `also`: each by its address.
+    pub(super) fn mapping(&self, also: impl Iterator<Item = (SocketAddr, SocketAddr)>) -> Mapping {
+        let by_stun = self.bindings.iter().filter_map(|binding| Some((binding.server, binding.mapped?)));
+        let mut seen = by_stun.chain(also);
         let Some((server, first)) = seen.next() else { return Mapping::Unknown };
         if Some(first) == self.local {
             return Mapping::Direct;

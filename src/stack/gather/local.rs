@@ -6,8 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::GatherEvent;
 use super::config::GatherConfig;
 use super::host::Host;
-use super::server::Servers;
+use super::relay::{Relay, Way};
+use super::server::{ServerError, ServerState, Servers};
+use crate::link::turn::{Turn, TurnError};
 use crate::wire::candidate::{Candidate, CandidateKind};
+use crate::wire::ice_server::IceScheme;
 use crate::wire::outlook::{Mapping, Outlook, TurnState, UdpReach};
 
 /// A candidate, and where what is sent from it leaves.
@@ -18,17 +21,27 @@ pub(super) struct Local {
 }
 
 /// The candidates that are to be given out as things stand.
-pub(super) fn wanted(config: &GatherConfig, hosts: &[Host]) -> Vec<Local> {
+pub(super) fn wanted(config: &GatherConfig, hosts: &[Host], relays: &[Relay]) -> Vec<Local> {
     let mut wanted = Vec::new();
     let open: Vec<_> = hosts.iter().filter_map(|host| Some((host, host.local?))).collect();
     for (_, base) in open.iter().filter(|_| config.policy.host) {
         wanted.push(Local { candidate: Candidate::new(CandidateKind::Host, *base, None), base: *base });
     }
-    for (host, base) in open.iter().filter(|_| config.policy.srflx) {
-        for mapped in host.mapped().filter(|mapped| !hosts.iter().any(|host| host.local == Some(*mapped))) {
-            let mut candidate = Candidate::new(CandidateKind::ServerReflexive, mapped, Some(*base));
-            candidate.related = Some(if config.policy.host { *base } else { nothing(base.is_ipv4()) });
-            add(&mut wanted, Local { candidate, base: *base });
+    let is_own = |address: SocketAddr| hosts.iter().any(|host| host.local == Some(address));
+    let seen = open.iter().flat_map(|(host, base)| host.mapped().map(|mapped| (*base, mapped)));
+    let seen = seen.chain(relays.iter().filter_map(Relay::reflexive));
+    for (base, mapped) in seen.filter(|(_, mapped)| config.policy.srflx && !is_own(*mapped)) {
+        let mut candidate = Candidate::new(CandidateKind::ServerReflexive, mapped, Some(base));
+        candidate.related = Some(if config.policy.host { base } else { nothing(base.is_ipv4()) });
+        add(&mut wanted, Local { candidate, base });
+    }
+    for relay in relays.iter().filter(|_| config.policy.relay) {
+        // An address of our own would be a lie that turns what we send against us.
+        for relayed in relay.relayed().iter().filter(|relayed| !is_own(**relayed)) {
+            let mapped = relay.turn.as_ref().and_then(Turn::mapped).filter(|_| config.policy.srflx);
+            let related = mapped.unwrap_or_else(|| nothing(relayed.is_ipv4()));
+            let candidate = Candidate::new(CandidateKind::Relayed, *relayed, Some(related));
+            add(&mut wanted, Local { candidate, base: *relayed });
         }
     }
     wanted
@@ -63,7 +76,8 @@ pub(super) fn replace(locals: &mut Vec<Local>, wanted: Vec<Local>, events: &mut 
 pub(super) fn outlook(
     config: &GatherConfig,
     hosts: &[Host],
-    _servers: &Servers,
+    relays: &[Relay],
+    servers: &Servers,
     locals: &[Local],
     gathered: bool,
 ) -> Outlook {
@@ -74,18 +88,25 @@ pub(super) fn outlook(
         host: has(CandidateKind::Host),
         reflexive: has(CandidateKind::ServerReflexive),
         relayed: has(CandidateKind::Relayed),
-        mapping: mapping(hosts),
-        udp: udp(hosts),
-        turn: TurnState::NotConfigured,
+        mapping: mapping(hosts, relays),
+        udp: udp(hosts, relays),
+        turn: turn(hosts, relays, servers),
         policy: config.policy,
         gathered,
     }
 }
 
 /// IPv4's where it is known, for that is where NATs are; of several sockets the best.
-fn mapping(hosts: &[Host]) -> Mapping {
+fn mapping(hosts: &[Host], relays: &[Relay]) -> Mapping {
+    let of = |host: &Host| {
+        let by_turn = relays.iter().filter_map(|relay| match relay.way {
+            Way::Udp { port, server, .. } if port == host.port => Some((server, relay.reflexive()?.1)),
+            _ => None,
+        });
+        host.mapping(by_turn)
+    };
     let best = |is_ipv4: bool| {
-        let known = hosts.iter().filter(|host| host.ip.is_ipv4() == is_ipv4).map(Host::mapping);
+        let known = hosts.iter().filter(|host| host.ip.is_ipv4() == is_ipv4).map(of);
         known.filter(|mapping| *mapping != Mapping::Unknown).min_by_key(|mapping| match mapping {
             Mapping::Direct => 0,
             Mapping::EndpointIndependent => 1,
@@ -95,11 +116,42 @@ fn mapping(hosts: &[Host]) -> Mapping {
     best(true).or_else(|| best(false)).unwrap_or(Mapping::Unknown)
 }
 
-fn udp(hosts: &[Host]) -> UdpReach {
-    let verdicts: Vec<_> = hosts.iter().map(Host::is_answered).collect();
+/// An answer by any socket counts; silence only if every question has met it.
+fn udp(hosts: &[Host], relays: &[Relay]) -> UdpReach {
+    let by_turn = relays.iter().filter(|relay| matches!(relay.way, Way::Udp { .. })).map(|relay| match &relay.error {
+        Some(ServerError::Turn(TurnError::Silent)) => Some(false),
+        Some(_) => Some(true),
+        None => relay.turn.as_ref().and_then(Turn::heard).map(|_| true),
+    });
+    let by_stun = hosts.iter().filter(|host| host.is_asked()).map(Host::is_answered);
+    let verdicts: Vec<_> = by_stun.chain(by_turn).collect();
     match verdicts.contains(&Some(true)) {
         true => UdpReach::Answers,
-        false if !verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == Some(false)) => UdpReach::Silent,
+        false if !verdicts.is_empty() && !verdicts.contains(&None) => UdpReach::Silent,
         false => UdpReach::Unknown,
     }
+}
+
+/// The best server counts; of failures the one that says most.
+fn turn(hosts: &[Host], relays: &[Relay], servers: &Servers) -> TurnState {
+    let servers = servers.all().iter().filter(|server| server.given.uri.scheme != IceScheme::Stun);
+    let states = servers.map(|server| match server.state(hosts, relays) {
+        ServerState::Works => TurnState::Works,
+        ServerState::Pending => TurnState::Pending,
+        ServerState::Failed(ServerError::Turn(error)) => match (error, error.code()) {
+            (TurnError::WrongCredentials, _) => TurnState::WrongCredentials,
+            (_, Some(code)) if code >= 300 => TurnState::Refused(code),
+            _ => TurnState::Unreachable,
+        },
+        ServerState::Failed(_) => TurnState::Unreachable,
+    });
+    let rank = |state: &TurnState| match state {
+        TurnState::Works => 0,
+        TurnState::Pending => 1,
+        TurnState::WrongCredentials => 2,
+        TurnState::Refused(_) => 3,
+        TurnState::Unreachable => 4,
+        TurnState::NotConfigured => 5,
+    };
+    states.min_by_key(rank).unwrap_or(TurnState::NotConfigured)
 }

@@ -6,10 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use super::host::Host;
+use super::relay::Relay;
+#[cfg(feature = "tls")]
+use crate::link::tls::TlsError;
+use crate::link::turn::TurnError;
 use crate::machine::Cx;
 use crate::machine::ids::PortId;
 use crate::machine::port::{Addrs, PortChange, PortError, PortRequest};
-use crate::wire::ice_server::{IceScheme, IceServer, MOST_SERVERS};
+use crate::wire::ice_server::{IceScheme, IceServer, IceUri, MOST_SERVERS};
 
 /// Addresses of a name that are looked at.
 const MOST_ADDRESSES: usize = 8;
@@ -37,6 +41,25 @@ pub enum ServerError {
     /// It does not answer.
     #[error("it does not answer")]
     Silent,
+    /// It lends no address.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    /// No connection to it could be opened, or it broke.
+    #[error("no connection: {0}")]
+    Connection(PortError),
+    /// It ended the connection.
+    #[error("it ended the connection")]
+    Closed,
+    /// What it sends is not TURN.
+    #[error("what it sends is not TURN")]
+    NotTurn,
+    /// There is no TLS here: not compiled in, or nobody is trusted.
+    #[error("there is no TLS here")]
+    NoTls,
+    /// TLS failed.
+    #[cfg(feature = "tls")]
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Who gave a server.
@@ -67,12 +90,47 @@ impl Server {
         Some(SocketAddr::new(*ip, self.given.uri.port))
     }
 
-    pub(super) fn state(&self, hosts: &[Host]) -> ServerState {
+    pub(super) fn is_turn(&self) -> bool {
+        self.given.uri.scheme != IceScheme::Stun
+    }
+
+    /// All its addresses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let addresses = self.addresses.as_ref().and_then(|addresses| addresses.as_ref().ok());
+        addresses.into_iter().flatten().map(|ip| SocketAddr::new(*ip, self.given.uri.port))
+    }
+
+    pub(super) fn state(&self, hosts: &[Host], relays: &[Relay]) -> ServerState {
         match &self.addresses {
             None => return ServerState::Pending,
             Some(Err(error)) => return ServerState::Failed(ServerError::Resolve(*error)),
             Some(Ok(_)) => {}
         }
+        match self.given.uri.scheme {
+            IceScheme::Stun => self.stun_state(hosts),
+            IceScheme::Turn | IceScheme::Turns => self.turn_state(relays),
+        }
+    }
+
+    /// The best of its allocations counts.
+    fn turn_state(&self, relays: &[Relay]) -> ServerState {
+        let mut relays = relays.iter().filter(|relay| relay.uri == self.given.uri).peekable();
+        if relays.peek().is_none() {
+            return ServerState::Failed(ServerError::NoFamily);
+        }
+        let mut failure = None;
+        let mut is_pending = false;
+        for relay in relays {
+            match &relay.error {
+                None if !relay.relayed().is_empty() => return ServerState::Works,
+                None => is_pending = true,
+                Some(error) => failure = Some(error.clone()),
+            }
+        }
+        failure.filter(|_| !is_pending).map_or(ServerState::Pending, ServerState::Failed)
+    }
+
+    fn stun_state(&self, hosts: &[Host]) -> ServerState {
         let asked = hosts.iter().filter_map(|host| Some((host, self.address(host.ip.is_ipv4())?)));
         let verdicts: Vec<_> = asked.map(|(host, address)| host.verdict(address)).collect();
         if verdicts.contains(&Some(true)) {
@@ -124,6 +182,11 @@ impl Servers {
         }
         self.0.push(Server::new(given.clone(), giver));
         true
+    }
+
+    /// The server of that URI.
+    pub(super) fn get(&self, uri: &IceUri) -> Option<&Server> {
+        self.0.iter().find(|server| server.given.uri == *uri)
     }
 
     /// Looks names up that were not yet.
