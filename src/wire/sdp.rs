@@ -11,7 +11,8 @@
 //! of addresses.
 //!
 //! *Writing.* Every other section of an offer is kept as far as its rejection needs it, and written in its place with
-//! port 0 (RFC 8829, section 5.3.1), in the answer and in all descriptions after it.
+//! port 0 (RFC 8829, section 5.3.1), in the answer and in all descriptions after it. Chromium with the policy
+//! `max-bundle` takes no answer that rejects the section that leads its group; it should offer data channels alone.
 //!
 //! *Bounds.* The caller limits the size; 64 sections, 64 candidates. What is kept of a description is smaller than its
 //! text.

@@ -225,11 +225,13 @@ struct Candidates {
 }
 
 impl Candidates {
-    /// Those of the section that has the credentials, and of the session.
+    /// Those of the section and of the session; or, if the section has none, those of the leader of its group, whose
+    /// transport it shares if it has the same credentials or none.
     fn of(scopes: &Scopes<'_>) -> Self {
         let [data, session, leader] = scopes.0;
-        let own = [data, session].into_iter().flatten().any(|scope| scope.has("ice-ufrag"));
-        let from = [if own { data } else { leader }, session];
+        let own = data.is_some_and(|data| data.has("candidate"));
+        let shared = |leader: &&Attributes<'_>| leader.value("ice-ufrag") == scopes.value("ice-ufrag");
+        let from = [if own { data } else { leader.filter(shared).or(data) }, session];
         let mut found = Self { candidates: Vec::new(), skipped: 0, ended: false };
         for scope in from.into_iter().flatten() {
             scope.all("candidate").for_each(|text| found.take(text));

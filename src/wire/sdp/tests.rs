@@ -84,6 +84,10 @@ fn a_section_that_exists_only_in_a_group_takes_its_leaders_transport() {
     let offer = parse(MAX_BUNDLE).unwrap();
     assert_eq!((offer.ufrag.as_str(), offer.mid.as_str(), offer.setup), ("vwJU", "data", Setup::ActPass));
     assert_eq!(offer.candidates[0].address.port(), 50_001);
+    let repeated = MAX_BUNDLE.replace("a=mid:data", "a=ice-ufrag:vwJU\r\na=mid:data");
+    assert_eq!(parse(&repeated), Ok(offer));
+    let of_its_own = MAX_BUNDLE.replace("a=mid:data", "a=ice-ufrag:other\r\na=mid:data");
+    assert_eq!(parse(&of_its_own).unwrap().candidates, []);
     assert_eq!(parse(&MAX_BUNDLE.replace("a=bundle-only\r\n", "")), Err(SdpError::Rejected));
 }
 
