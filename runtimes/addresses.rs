@@ -38,7 +38,7 @@ impl Default for Addresses {
 }
 
 impl Addresses {
-    fn read_by(read: impl FnMut() -> io::Result<Addrs> + Send + 'static) -> Self {
+    pub(crate) fn read_by(read: impl FnMut() -> io::Result<Addrs> + Send + 'static) -> Self {
         Self { read: Box::new(read), ports: Table::new(), told: Addrs::new() }
     }
 

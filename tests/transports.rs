@@ -9,7 +9,7 @@ use switchboard::connect::Options;
 use switchboard::machine::payload::Kind;
 use switchboard::machine::port::PortError;
 use switchboard::machine::rng::Rng;
-use switchboard::sim::World;
+use switchboard::sim::{INTERNET, OldStreams, World};
 use switchboard::stack::dial::DialError;
 use switchboard::transport::alone::SendError;
 use switchboard::transport::{DownReason, Reconnect, TransportEvent};
@@ -210,7 +210,7 @@ fn of_several_addresses_the_first_that_answers_wins() {
     run(&mut world, &mut [&mut client], |peers| !peers[0].links().is_empty());
     // A look-up of 5 ms, 250 ms of patience with the first address, a round trip of 20 ms.
     assert_eq!(world.now().as_nanos(), 275_000_000);
-    assert_eq!(world.ports(client.host), 1);
+    assert_eq!(world.ports(client.host), 2, "the link, and the list of this host's addresses");
 }
 
 #[test]
@@ -296,4 +296,76 @@ fn a_close_that_a_cut_keeps_from_completing_does_not_look_complete() {
         run(&mut world, &mut [&mut server, &mut client], |peers| !peers[1].downs().is_empty());
         assert_eq!(client.downs(), [&DownReason::CloseTimeout], "{kind}");
     }
+}
+
+const LAG: Duration = Duration::from_millis(500);
+
+fn retries(peer: &Peer) -> Vec<Duration> {
+    let retry = |event: &TransportEvent| if let TransportEvent::Retrying(pause) = event { Some(*pause) } else { None };
+    peer.events.iter().filter_map(retry).collect()
+}
+
+#[test]
+fn a_link_whose_address_has_gone_ends_as_soon_as_that_is_known_and_is_dialled_anew() {
+    let second = Duration::from_secs(1);
+    for (policy, pause) in [
+        (Reconnect::Backoff { first: second, cap: 8 * second }, Some(Duration::ZERO)),
+        (Reconnect::AtOnce, Some(Duration::ZERO)),
+        (Reconnect::After(second), Some(second)),
+        (Reconnect::Never, None),
+    ] {
+        let (mut world, mut server, mut client) = linked(13, "tcp", &Options { reconnect: policy, ..options() });
+        let moved = world.now();
+        world.roam(client.host, INTERNET, OldStreams::Linger);
+        run(&mut world, &mut [&mut server, &mut client], |peers| !peers[1].downs().is_empty());
+        assert_eq!(client.downs()[0], &DownReason::Port(PortError::AddressNotAvailable), "{policy:?}");
+        assert_eq!(world.now() - moved, LAG, "{policy:?}");
+        let links = 1 + usize::from(pause.is_some());
+        run(&mut world, &mut [&mut server, &mut client], |peers| peers[1].links().len() == links);
+        assert_eq!(retries(&client), Vec::from_iter(pause), "{policy:?}");
+        assert_eq!(world.ports(client.host), 2 * (links - 1), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_dial_that_was_under_way_when_the_address_went_begins_anew_from_the_next() {
+    let options = options();
+    let mut world = World::new(14);
+    let server = Peer::start(&mut world, "server", listening("tcp:0.0.0.0:7000", &options));
+    let mut client = Peer::start(&mut world, "client", dialling("tcp:198.18.0.1:7000", &options));
+    world.cut(server.host, client.host);
+    world.run_for(Duration::from_secs(2)).unwrap();
+    world.roam(client.host, INTERNET, OldStreams::Linger);
+    world.heal(server.host, client.host);
+    let moved = world.now();
+    run(&mut world, &mut [&mut client], |peers| !peers[0].links().is_empty());
+    assert_eq!(world.now() - moved, LAG + Duration::from_millis(20));
+    assert_eq!(client.refusals(), [] as [&DownReason; 0], "the dial that was overtaken is not a failure");
+}
+
+#[test]
+fn a_new_address_ends_the_pause_between_two_dials() {
+    let policy = Reconnect::Backoff { first: Duration::from_secs(60), cap: Duration::from_secs(60) };
+    let options = Options { reconnect: policy, ..options() };
+    let mut world = World::new(15);
+    let server = world.host("server", dialling("offline", &options));
+    let mut client = Peer::start(&mut world, "client", dialling("tcp:198.18.0.1:7000", &options));
+    run(&mut world, &mut [&mut client], |peers| peers[0].refusals().len() == 1);
+    world.reboot(server, listening("tcp:0.0.0.0:7000", &options));
+    world.act(server, |node, cx| node.start(cx));
+    let added = world.now();
+    world.add_addresses(client.host);
+    run(&mut world, &mut [&mut client], |peers| peers[0].links().len() == 1);
+    assert_eq!(world.now() - added, LAG + Duration::from_millis(20));
+}
+
+#[test]
+fn who_stops_asks_for_no_more_addresses() {
+    let (mut world, mut server, mut client) = linked(16, "tcp", &options());
+    assert_eq!((world.ports(server.host), world.ports(client.host)), (2, 2), "a listener does not ask");
+    world.act(client.host, |node, cx| node.stop(cx));
+    run(&mut world, &mut [&mut server, &mut client], |peers| {
+        matches!(peers[1].events.last(), Some(TransportEvent::Stopped))
+    });
+    assert_eq!(world.ports(client.host), 0);
 }

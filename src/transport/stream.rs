@@ -5,7 +5,7 @@
 //!
 //! *A change of network* is heard of, not waited out. A dialling transport asks for the host's own addresses
 //! (`network`). A link whose address has gone ends at once, as [`PortError::AddressNotAvailable`], where keep-alive or
-//! TCP would take half a minute or many; under [`Reconnect::Backoff`] the dial after it begins at once too. A dial under
+//! TCP would take 40 s or many minutes; under [`Reconnect::Backoff`] the dial after it begins at once too. A dial under
 //! way begins anew when an address has gone, or when the first one has come: its look-up or its SYN may have left on a
 //! way that leads nowhere any more. A new address ends the pause between two dials, and with it the memory of those
 //! that failed. Listeners do not ask: an accepted link's other end is the one that moves, or comes again. Nor do

@@ -451,3 +451,34 @@ fn port_error(error: &io::Error) -> PortError {
 fn not_connected() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use switchboard::machine::ids::Ids;
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_addresses_is_told_while_somebody_listens_and_nothing_is_read_afterwards() {
+        let mut readings = 0;
+        let mut sockets = MioSockets::new().unwrap();
+        sockets.addresses = Addresses::read_by(move || {
+            readings += 1;
+            assert!(readings < 3, "nobody wants to know");
+            Ok(Addrs::from_iter([IpAddr::from([10, 0, 0, readings])]))
+        });
+        let port = Ids::new().port();
+        sockets.open(port, PortSpec::Addresses).unwrap();
+        let (mut news, asked) = (Vec::new(), Instant::now());
+        while news.len() < 3 {
+            sockets.poll(None, &mut news).unwrap();
+        }
+        assert!(asked.elapsed() >= PERIOD, "{:?}", asked.elapsed());
+        let list =
+            |n| (port, Happening::Change(PortChange::Addresses(Addrs::from_iter([IpAddr::from([10, 0, 0, n])]))));
+        assert_eq!(news[1..], [list(1), list(2)]);
+        sockets.close(port, true);
+        sockets.poll(Some(PERIOD * 2), &mut news).unwrap();
+        assert_eq!(news.len(), 3);
+    }
+}

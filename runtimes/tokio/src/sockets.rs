@@ -402,3 +402,35 @@ fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 fn not_connected() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use switchboard::machine::ids::Ids;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_addresses_is_told_while_somebody_listens_and_nothing_is_read_afterwards() {
+        let mut readings = 0;
+        let mut sockets = TokioSockets::new();
+        sockets.addresses = Addresses::read_by(move || {
+            readings += 1;
+            assert!(readings < 3, "nobody wants to know");
+            Ok(Addrs::from_iter([IpAddr::from([10, 0, 0, readings])]))
+        });
+        let port = Ids::new().port();
+        sockets.open(port, PortSpec::Addresses).unwrap();
+        let (mut news, asked) = (Vec::new(), Instant::now());
+        while news.len() < 3 {
+            news.push(poll_fn(|cx| sockets.poll(cx)).await);
+        }
+        assert!((PERIOD..PERIOD * 2).contains(&asked.elapsed()), "{:?}", asked.elapsed());
+        let list =
+            |n| (port, Happening::Change(PortChange::Addresses(Addrs::from_iter([IpAddr::from([10, 0, 0, n])]))));
+        assert_eq!(news[1..], [list(1), list(2)]);
+        sockets.close(port, true);
+        assert!(tokio::time::timeout(PERIOD * 10, poll_fn(|cx| sockets.poll(cx))).await.is_err());
+    }
+}
