@@ -1,8 +1,16 @@
 //! Direct paths: endpoints that meet through a relay and find a way of their own.
 
-#![allow(clippy::disallowed_methods, reason = "any epoch will do")]
+#![allow(clippy::disallowed_methods, reason = "any epoch will do, and the number of runs comes from the environment")]
 
+mod cut_points;
+mod evil;
+mod hostile;
+#[path = "../hub/ledger.rs"]
+mod ledger;
 mod party;
+mod scene;
+mod stalls;
+mod stories;
 
 use std::time::Duration;
 
