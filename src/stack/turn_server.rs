@@ -10,8 +10,8 @@
 //! user, the same answer to an Allocate that comes again (RFC 8656, section 7.2), and answers to Binding, which the
 //! engine addresses to itself.
 //!
-//! *Streams* (`streams`). The engine speaks TCP too, but keeps for each stream whatever length is announced, closes
-//! none, and has no TLS. So messages are cut out of streams here, and it sees each client as one over UDP that asks at
+//! *Streams* (`streams`). The engine speaks TCP too, but does not pad ChannelData there (RFC 8656, section 12.5), goes on
+//! after what is no message, and has no TLS. So messages are cut out of streams here, and it sees each client as one over UDP that asks at
 //! port 0. It refuses TCP behind a relay to such a client (RFC 6062), as it should. When a connection ends, so does its
 //! allocation.
 //!

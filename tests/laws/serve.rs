@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use switchboard::connect::{Options, TurnService};
-use switchboard::machine::check::{Checked, OnBreach};
 use switchboard::machine::payload::Kind;
 use switchboard::machine::rng::Rng;
 use switchboard::sim::World;
@@ -35,12 +34,11 @@ pub(crate) fn campaign(seeds: u64) {
 fn play(kind: &str, seed: u64, options: &Options) -> [usize; 3] {
     let (mut world, mut rng) = (World::new(seed), Rng::from_u64(seed));
     let address = if rng.chance(0.2) { "192.0.2.1" } else { ["0.0.0.0", "198.18.0.1", "[::]"][rng.below(3) as usize] };
-    let node = |node: Node| Checked::new(node, OnBreach::Panic);
-    let server = world.host("server", node(common::listening(&format!("{kind}:{address}:7000"), options)));
-    world.act(server, |server, cx| server.call().start(cx));
+    let server = world.host("server", common::listening(&format!("{kind}:{address}:7000"), options));
+    world.act(server, |server, cx| server.start(cx));
     let far = ["tcp", "tls", "ws"].map(|kind| {
-        let host = world.host(kind, node(common::dialling(&common::string(kind, "198.18.0.1"), options)));
-        world.act(host, |far, cx| far.call().start(cx));
+        let host = world.host(kind, common::dialling(&common::string(kind, "198.18.0.1"), options));
+        world.act(host, |far, cx| far.start(cx));
         host
     });
     for _ in 0..10 {
@@ -49,7 +47,7 @@ fn play(kind: &str, seed: u64, options: &Options) -> [usize; 3] {
         let links: Vec<_> = world.events(host).into_iter().filter_map(|(_, event)| link(&event)).collect();
         for link in links {
             let size = rng.below(3000) as usize;
-            world.act(host, |far, cx| _ = far.call().send(cx, link, Kind::Binary, &vec![0; size]));
+            world.act(host, |far, cx| _ = far.send(cx, link, Kind::Binary, &vec![0; size]));
         }
         match rng.below(6) {
             0 => world.unplug(host),
@@ -57,7 +55,7 @@ fn play(kind: &str, seed: u64, options: &Options) -> [usize; 3] {
             _ => {}
         }
     }
-    world.act(server, |server, cx| server.call().stop(cx));
+    world.act(server, |server, cx| server.stop(cx));
     world.run_for(Duration::from_secs(60)).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(world.ports(server), 0);
     count(&mut world, server)
@@ -70,7 +68,7 @@ const fn link(event: &AloneEvent) -> Option<switchboard::machine::ids::LinkId> {
     }
 }
 
-fn count(world: &mut World<Checked<Node>>, server: switchboard::sim::HostId) -> [usize; 3] {
+fn count(world: &mut World<Node>, server: switchboard::sim::HostId) -> [usize; 3] {
     let mut counts = [0; 3];
     for (_, event) in world.events(server) {
         match event {

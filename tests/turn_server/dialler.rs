@@ -1,4 +1,7 @@
 //! A program that relays through a TURN server over TCP or TLS: the client of `turn-client-proto` on one stream.
+//!
+//! Its own client for TCP does not pad ChannelData, as RFC 8656, section 12.5, wants it; so the one for UDP is framed
+//! here.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,24 +15,25 @@ use switchboard::machine::payload::Flow;
 use switchboard::machine::port::{PortChange, PortRequest, PortSpec};
 use switchboard::machine::time::Instant;
 use switchboard::machine::{Cx, Deadline, Fill, Input, Machine, Output};
-use turn_client_proto::api::{TurnClientApi, TurnConfig, TurnPollRet};
+use turn_client_proto::api::{TurnClientApi, TurnConfig, TurnPollRet, TurnRecvRet};
 use turn_client_proto::prelude::DelayedTransmitBuild;
 use turn_client_proto::stun::agent::Transmit;
-use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::types::{Instant as TurnInstant, TransportType};
+use turn_client_proto::udp::TurnClientUdp;
 
 /// What the client believes its own address to be.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 4000);
 
 #[derive(Debug)]
 pub(crate) struct Dialler {
-    client: Option<TurnClientTcp>,
+    client: Option<TurnClientUdp>,
     server: SocketAddr,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     port: Option<PortId>,
     requests: VecDeque<(PortId, PortRequest)>,
     out: Vec<u8>,
+    partial: Vec<u8>,
     ready: bool,
     deadline: Option<Instant>,
     pub(crate) is_open: bool,
@@ -51,6 +55,7 @@ impl Dialler {
             port: None,
             requests: VecDeque::new(),
             out: Vec::new(),
+            partial: Vec::new(),
             ready: false,
             deadline: None,
             is_open: false,
@@ -62,7 +67,7 @@ impl Dialler {
 
     /// One that allocates.
     pub(crate) fn with(server: SocketAddr, config: TurnConfig) -> Self {
-        Self { client: Some(TurnClientTcp::allocate(LOCAL, server, config)), ..Self::mute(server) }
+        Self { client: Some(TurnClientUdp::allocate(LOCAL, server, config)), ..Self::mute(server) }
     }
 
     #[cfg(feature = "tls")]
@@ -81,7 +86,7 @@ impl Dialler {
         self.client.as_ref()?.relayed_addresses().map(|(_, address)| address).next()
     }
 
-    fn client(&mut self) -> &mut TurnClientTcp {
+    fn client(&mut self) -> &mut TurnClientUdp {
         self.client.as_mut().unwrap()
     }
 
@@ -98,7 +103,8 @@ impl Dialler {
     pub(crate) fn say(&mut self, cx: &mut Cx<'_>, peer: SocketAddr, words: &str) {
         let sent = self.client().send_to(TransportType::Udp, peer, words.as_bytes(), turn(cx.now)).unwrap();
         if let Some(sent) = sent {
-            let bytes = sent.data.build();
+            let mut bytes = sent.data.build();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
             self.send_raw(&bytes);
         }
         self.settle(cx.now);
@@ -124,9 +130,12 @@ impl Dialler {
         let mut plain = Vec::new();
         self.decrypt(cx, data, &mut plain);
         self.received.extend_from_slice(&plain);
-        let server = self.server;
-        if let Some(client) = &mut self.client {
-            client.recv(Transmit::new(plain, TransportType::Tcp, server, LOCAL), turn(cx.now));
+        self.partial.extend_from_slice(&plain);
+        while let (Some(client), Some(message)) = (&mut self.client, next_message(&mut self.partial)) {
+            let transmit = Transmit::new(message, TransportType::Udp, self.server, LOCAL);
+            if let TurnRecvRet::PeerData(came) = client.recv(transmit, turn(cx.now)) {
+                self.heard.push((came.peer, String::from_utf8_lossy(came.data()).into_owned()));
+            }
         }
         self.settle(cx.now);
     }
@@ -231,6 +240,18 @@ impl Machine for Dialler {
         self.write(buf);
         Fill::Done
     }
+}
+
+/// Takes a whole message off the front of a stream, without its padding.
+fn next_message(stream: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let &[first, _, high, low] = stream.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([high, low])) + if first & 0xc0 == 0x40 { 4 } else { 20 };
+    if stream.len() < len.next_multiple_of(4) {
+        return None;
+    }
+    let mut message: Vec<_> = stream.drain(..len.next_multiple_of(4)).collect();
+    message.truncate(len);
+    Some(message)
 }
 
 fn turn(at: Instant) -> TurnInstant {

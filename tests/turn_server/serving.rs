@@ -70,8 +70,9 @@ fn what_a_relay_hands_out_is_good_for_its_servers() {
     let mut scene = Scene { world, server, peer: asks };
     let by_udp = scene.caller_in(INTERNET, Caller::with(SERVER, settings(turn)));
     let by_tcp = scene.dialler(INTERNET, Dialler::with(SERVER, settings(turn)));
+    scene.run(SECOND);
     let too_many = scene.caller_in(INTERNET, Caller::with(SERVER, settings(turn)));
-    scene.run(2 * SECOND);
+    scene.run(SECOND);
     assert!(scene.relayed(by_udp).is_some() && scene.dialled(by_tcp).relayed().is_some());
     assert_eq!((scene.relayed(too_many), scene.at(too_many).codes.last()), (None, Some(&486)));
     let figures = service.meter.figures();

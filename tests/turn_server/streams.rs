@@ -71,7 +71,8 @@ fn a_client_over_tls_talks_by_indications_and_channels_of_any_length() {
     let unix = std::time::Duration::from_secs(1_700_000_000);
     let tls = Tls::client(&authority.trust(), "relay.example", unix).unwrap();
     let host = scene.dialler(INTERNET, Dialler::with(at, alice()).by_tls(tls));
-    scene.run(SECOND);
+    scene.run(2 * SECOND);
+    assert!(scene.dialled(host).relayed().is_some(), "{:?} {:?}", scene.dialled(host), scene.statistics());
     talk_both_ways(&mut scene, host);
     let broken = scene.dialler(INTERNET, Dialler::mute(at));
     scene.run(SECOND);
@@ -142,7 +143,7 @@ fn what_is_no_stun_ends_a_connection_and_so_does_silence() {
 #[test]
 fn connections_are_bounded_for_each_source_and_in_all() {
     let mut scene = tcp_scene(TurnServerConfig { connections: 5, connections_per_source: 2, ..config() });
-    let home = scene.world.behind("home", switchboard::sim::NatKind::ALL[0]);
+    let home = scene.world.behind("home", switchboard::sim::NatKind::ALL[9]);
     for _ in 0..4 {
         scene.dialler(home, Dialler::mute(SERVER));
     }

@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use serde_json::Value;
-use switchboard::link::stun::message::Request;
-use switchboard::link::stun::{Body, Message, TransactionId};
+use switchboard::link::stun::{Body, Message, Request, TransactionId};
 
 use crate::child::{Program, new_file, new_key, run};
 use crate::relays::get;
