@@ -16,7 +16,7 @@ use switchboard::machine::limits::Limits;
 use switchboard::sim::{Conditions, Link, Loss};
 
 use crate::ledger::Ledger;
-use crate::scene::{MS, Plan, SECOND, Scene};
+use crate::stage::{MS, Plan, SECOND, Scene};
 
 /// What each side sends on reliable channels, in bytes.
 const VOLUME: usize = 512 * 1024;
@@ -92,7 +92,7 @@ impl Run {
         let channels = channels();
         let limits = Limits { session_send: 128 * 1024, session_receive: 128 * 1024, ..Limits::default() };
         let mut scene = Scene::new(Plan { channels: channels.clone(), limits, ..Plan::new(seed) });
-        let conditions = Conditions { loss: Loss::Independent(0.01), rate: Some(1_000_000), ..Conditions::default() };
+        let conditions = Conditions { loss: Loss::Independent(0.01), rate: Some(300_000), ..Conditions::default() };
         let ada = scene.actors[0].host;
         scene.world.link(ada, Link::symmetric(conditions));
         scene.open();
@@ -235,7 +235,10 @@ impl Run {
         *histogram.went_down.entry(down).or_default() += 1;
         *histogram.peers.entry(self.scene.peers(0)).or_default() += 1;
         let is_gone = |(_, event): &(Duration, Event)| matches!(event, Event::Disconnected { .. });
-        histogram.disconnected += usize::from(self.scene.actors[0].events.iter().any(is_gone));
+        if self.scene.actors.iter().any(|actor| actor.events.iter().any(is_gone)) {
+            histogram.disconnected += 1;
+            println!("no path for a while: seed {}, {cut:?}: {}", self.scene.plan.seed, self.scene.account());
+        }
         let (arrived, lost) = self.ledger.counts(&[0, 1]);
         (histogram.arrived, histogram.lost) = (histogram.arrived + arrived, histogram.lost + lost);
     }
@@ -264,7 +267,8 @@ fn a_direct_path_may_end_at_any_moment() {
     let (seeds, points) = if full { (15, 100) } else { (5, 12) };
     let mut histogram = Histogram::default();
     for seed in 0..seeds {
-        let steps = run(seed, None).1;
+        let (whole, steps) = run(seed, None);
+        println!("seed {seed}, not cut: {}", whole.account(0));
         for n in 0..points {
             // Points of one seed lie between those of the others.
             let at = (n * seeds as usize + seed as usize) * steps / (points * seeds as usize);

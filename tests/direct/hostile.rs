@@ -20,7 +20,7 @@ use switchboard::wire::signal::{DescriptionKind, Signal};
 
 use crate::evil::{Evil, Flood, Tamper, Volley};
 use crate::party::epoch;
-use crate::scene::{MS, Plan, RELAY, SECOND, Scene};
+use crate::stage::{MS, Plan, RELAY, SECOND, Scene};
 
 type More = Arc<Mutex<VecDeque<Vec<u8>>>>;
 

@@ -8,7 +8,8 @@ mod hostile;
 #[path = "../hub/ledger.rs"]
 mod ledger;
 mod party;
-mod scene;
+mod profiles;
+mod stage;
 mod stalls;
 mod stories;
 

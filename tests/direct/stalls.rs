@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchboard::hub::Event;
 
-use crate::scene::{MS, Plan, SECOND, Scene};
+use crate::stage::{MS, Plan, SECOND, Scene};
 
 const PACE: Duration = Duration::from_millis(2);
 const DIRECT: [u32; 3] = [5, 40, 100];

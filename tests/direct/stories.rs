@@ -12,7 +12,7 @@ use switchboard::wire::candidate::CandidateKind;
 use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::servers::GrantedServer;
 
-use crate::scene::{self, MS, Plan, SECOND, Scene, TURN};
+use crate::stage::{self, MS, Plan, SECOND, Scene, TURN};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOME: NatKind =
@@ -154,12 +154,12 @@ fn two_sides_behind_symmetric_nats_use_a_turn_server_and_outlive_its_reboot() {
     let configure = |config: &mut switchboard::transport::webrtc::WebrtcConfig| {
         config.gather.servers = vec![IceServer::new(&format!("turn:{TURN}"), "me", "open sesame").unwrap()];
     };
-    let plan = Plan { nats: [Some(SYMMETRIC); 2], turn: Some(service()), configure, ..Plan::new(3) };
+    let plan = Plan { nats: [Some(SYMMETRIC); 2], ipv4: true, turn: Some(service()), configure, ..Plan::new(3) };
     let (mut scene, sessions) = Scene::met(plan);
     assert!(kinds(&scene, 0, sessions[0]).unwrap().contains(&CandidateKind::Relayed));
     let mut next = [0; 2];
     talk(&mut scene, 5 * SECOND, 20 * MS, &mut next);
-    scene.world.reboot(scene.turn.unwrap(), scene::turn(&scene.plan, 1));
+    scene.world.reboot(scene.turn.unwrap(), stage::turn(&scene.plan, 1));
     let turn = scene.turn.unwrap();
     scene.world.act(turn, |endpoint, cx| endpoint.start(cx));
     talk(&mut scene, 2 * SECOND, 20 * MS, &mut next);
@@ -182,7 +182,7 @@ fn wrong_credentials_leave_a_session_relayed_and_right_ones_in_mid_session_do_no
     let configure = |config: &mut switchboard::transport::webrtc::WebrtcConfig| {
         config.gather.servers = vec![IceServer::new(&format!("turn:{TURN}"), "me", "wrong").unwrap()];
     };
-    let plan = Plan { nats: [Some(SYMMETRIC); 2], turn: Some(service()), configure, ..Plan::new(4) };
+    let plan = Plan { nats: [Some(SYMMETRIC); 2], ipv4: true, turn: Some(service()), configure, ..Plan::new(4) };
     let mut scene = Scene::new(plan);
     let sessions = scene.open();
     scene.run_for(MINUTE);
@@ -202,7 +202,8 @@ fn credentials_that_expire_in_mid_session_are_renewed_by_the_relay() {
     service.lifetime = 2 * MINUTE;
     let granting = service.clone();
     let servers = ServersFor::new(move |id, unix| granting.grant(id, unix));
-    let plan = Plan { nats: [Some(SYMMETRIC); 2], turn: Some(service), servers: Some(servers), ..Plan::new(5) };
+    let plan =
+        Plan { nats: [Some(SYMMETRIC); 2], ipv4: true, turn: Some(service), servers: Some(servers), ..Plan::new(5) };
     let (mut scene, sessions) = Scene::met(plan);
     let mut next = [0; 2];
     for _ in 0..30 {
@@ -222,7 +223,8 @@ fn credentials_that_nobody_renews_leave_a_session_relayed_at_worst() {
     let first = service.clone();
     // The same for ever: they were good when the world was young.
     let servers = ServersFor::new(move |id, _| -> Vec<GrantedServer> { first.grant(id, switchboard_unix()) });
-    let plan = Plan { nats: [Some(SYMMETRIC); 2], turn: Some(service), servers: Some(servers), ..Plan::new(6) };
+    let plan =
+        Plan { nats: [Some(SYMMETRIC); 2], ipv4: true, turn: Some(service), servers: Some(servers), ..Plan::new(6) };
     let mut scene = Scene::new(plan);
     scene.open();
     let mut next = [0; 2];

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) nats: [Option<NatKind>; 2],
     pub(crate) channels: Vec<Channel>,
     pub(crate) limits: Limits,
+    /// Whether the endpoints have no IPv6, which no NAT hinders.
+    pub(crate) ipv4: bool,
     /// Whether each endpoint makes direct paths.
     pub(crate) direct: [bool; 2],
     /// What the relay hands out.
@@ -53,6 +55,7 @@ impl Plan {
             nats: [None; 2],
             channels: vec![Channel::reliable("messages")],
             limits: Limits::default(),
+            ipv4: false,
             direct: [true; 2],
             servers: None,
             turn: None,
@@ -97,6 +100,9 @@ impl Scene {
             };
             let endpoint = endpoint(&plan, &world, n, 0);
             let host = world.host_in(home, name, endpoint);
+            if plan.ipv4 {
+                world.families(host, [true, false]);
+            }
             let (events, heard) = (Vec::new(), Vec::new());
             Actor { host, home, session: None, incoming: None, path: None, events, heard, boots: 0 }
         };
