@@ -365,3 +365,34 @@ fn a_second_offer_with_another_certificate_ends_the_attempt() {
     scene.until("the end of that", 5 * SECOND, |scene| states(scene, 1).contains(&PeerState::Closed));
     lives(&mut scene);
 }
+
+#[test]
+fn a_stranger_who_knows_a_peers_name_but_not_its_password_is_not_answered() {
+    let name = Arc::new(Mutex::new(String::new()));
+    let keep = name.clone();
+    let tamper: Tamper = Box::new(move |signal| {
+        if let Signal::Description { sdp, .. } = signal {
+            let ufrag = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+            *keep.lock().unwrap() = ufrag.unwrap_or_default().to_owned();
+        }
+        vec![signal.encode().to_vec()]
+    });
+    let (mut scene, _) = scene(10, tamper);
+    scene.open();
+    scene.until("a direct path", 5 * SECOND, |scene| scene.is_direct());
+    let (stranger, volley) = stranger(&mut scene);
+    let from = scene.world.address(stranger);
+    record(&mut scene);
+    let ends = ends(&scene);
+    let mut rng = Rng::from_u64(10);
+    let name = format!("{}:x", name.lock().unwrap());
+    for _ in 0..500 {
+        volley.lock().unwrap().extend((0..10).map(|_| (ends[0], forged(&mut rng, &name))));
+        scene.run_for(2 * MS);
+    }
+    let (answers, bytes) = towards(&scene, from);
+    println!("5000 requests that name a peer and are not signed: {answers} answers, {bytes} bytes");
+    assert!(answers == 0, "{answers}");
+    assert!(scene.is_direct());
+    lives(&mut scene);
+}
