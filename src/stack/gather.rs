@@ -466,4 +466,3 @@ impl Gatherer {
         self.requests.push_back((host.port, request));
     }
 }
-

@@ -69,6 +69,4 @@ pub struct GatherCounters {
     pub unwanted: u64,
     /// Sockets that could not be opened, or broke.
     pub sockets_failed: u64,
-    /// Permissions and channels that were not asked for because there were too many.
-    pub over_bound: u64,
 }
