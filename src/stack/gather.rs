@@ -468,4 +468,3 @@ impl Gatherer {
         self.requests.push_back((host.port, request));
     }
 }
-
