@@ -299,6 +299,12 @@ impl Rtc {
         true
     }
 
+    /// Checks a pair now, if one waits: the engine paces its checks, and would begin after a pause.
+    pub fn check(&mut self, cx: &Cx<'_>) {
+        self.advance(cx);
+        self.drain(cx.now);
+    }
+
     /// Takes in one datagram; `local` is the base of the candidate that it came to.
     pub fn receive(&mut self, cx: &Cx<'_>, local: SocketAddr, source: SocketAddr, data: &[u8]) {
         let Ok(contents) = data.try_into() else {

@@ -227,6 +227,8 @@ impl Peer {
             return self.end(cx, End::Misbehaved(rule.to_string()));
         }
         self.settle(cx);
+        self.rtc.check(cx);
+        self.settle(cx);
     }
 
     /// A candidate of ours was found.
@@ -391,7 +393,11 @@ impl Peer {
         if again && self.negotiation.remote().is_none_or(|before| before.ufrag != offer.ufrag) {
             self.rtc.restart(cx);
         }
-        let answer = self.describe().answering(offer);
+        let mut answer = self.describe().answering(offer);
+        if self.config.partner == Partner::Own && offer.setup == Setup::ActPass {
+            // Who nominates the pair knows first that it works, and need not wait for the other side to begin.
+            answer.setup = Setup::Passive;
+        }
         let active = answer.setup == Setup::Active;
         if self.negotiation.answer(&answer).is_ok() {
             let active = self.negotiation.role().map_or(active, |role| role == Setup::Active);
