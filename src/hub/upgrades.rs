@@ -98,6 +98,11 @@ enum Order {
 }
 
 impl Upgrades {
+    /// Whether there is one, and it is not being removed.
+    pub(super) const fn is_here(&self) -> bool {
+        self.transport.is_some() && !self.leaving
+    }
+
     pub(super) fn peer(&self, session: SessionId, number: u32) -> Option<PeerId> {
         self.by_attempt.get(&(session, number)).copied()
     }

@@ -260,14 +260,31 @@ impl Webrtc {
 
     /// Takes out what a peer has to send and to tell, and lets it write.
     fn drain(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
+        self.take_out(cx, id, upper);
+        self.write(cx, id, upper);
+        self.transmit(cx, id);
+        self.arm(id);
+    }
+
+    /// What follows from calls, which come without the layer above: signals, new peers. None of them brings a message, so
+    /// there is nothing to deliver; and what may be written has not changed.
+    fn settle_calls(&mut self, cx: &mut Cx<'_>) {
+        while let Some(id) = self.touched.pop() {
+            self.take_out(cx, id, &mut Nobody);
+            self.arm(id);
+        }
+    }
+
+    fn take_out(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
         loop {
             self.transmit(cx, id);
             let Some(entry) = self.peers.get_mut(id) else { return };
-            let Some(event) = entry.peer.poll_event() else { break };
+            let Some(event) = entry.peer.poll_event() else { return };
             self.on_event(cx, id, event, upper);
         }
-        self.write(cx, id, upper);
-        self.transmit(cx, id);
+    }
+
+    fn arm(&mut self, id: PeerId) {
         let Some(entry) = self.peers.get(id) else { return };
         self.routes.name(entry.peer.ufrag(), id);
         self.deadlines.set(id, entry.peer.deadline());
@@ -501,6 +518,19 @@ fn take_in(
     touched.push(id);
 }
 
+/// No layer above.
+struct Nobody;
+
+impl Upper for Nobody {
+    fn deliver(&mut self, _: LinkId, _: Kind, _: Payload<'_>) -> Flow {
+        Flow::Stop
+    }
+
+    fn supply(&mut self, _: LinkId, _: &mut dyn Framer) -> bool {
+        false
+    }
+}
+
 /// One message that the layer above writes.
 struct Written<'a> {
     bytes: &'a mut Vec<u8>,
@@ -532,7 +562,8 @@ impl Transport for Webrtc {
         self.settle(cx, upper);
     }
 
-    fn poll(&mut self, _: &mut Cx<'_>) -> Output<TransportEvent> {
+    fn poll(&mut self, cx: &mut Cx<'_>) -> Output<TransportEvent> {
+        self.settle_calls(cx);
         while let Some((port, request)) = self.gatherer.poll_request() {
             self.outbox.request(port, request);
         }
@@ -572,7 +603,8 @@ impl Upgrade for Webrtc {
         self.end(cx, peer);
     }
 
-    fn poll_peer(&mut self, _: &mut Cx<'_>) -> Option<(PeerId, PeerEvent)> {
+    fn poll_peer(&mut self, cx: &mut Cx<'_>) -> Option<(PeerId, PeerEvent)> {
+        self.settle_calls(cx);
         self.told.pop_front()
     }
 

@@ -2,7 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "any epoch will do")]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod contrary;
+mod matrix;
 mod party;
+mod reasons;
+mod scene;
 
 use std::time::Duration;
 
