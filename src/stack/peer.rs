@@ -196,6 +196,12 @@ impl Peer {
         &self.rtc.local().ufrag
     }
 
+    /// The passwords that STUN is signed by: what comes to us by ours, what answers us by the other side's.
+    pub fn passwords(&self) -> (&str, Option<&str>) {
+        let theirs = self.negotiation.remote().map(|remote| remote.password.expose());
+        (&self.rtc.local().password, theirs)
+    }
+
     /// Our candidates.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates

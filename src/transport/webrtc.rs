@@ -16,8 +16,8 @@
 //! `quick` goes first. What a receiver above has stopped waits here, up to [`WebrtcConfig::inbox`]; a peer that sends
 //! more has broken its window and is closed.
 //!
-//! *Amplification*: towards an address that does not answer at most [`WebrtcConfig::unanswered`] bytes are sent, and the
-//! engine gives a check up after seven times.
+//! *Amplification*: towards an address that does not answer by a signed message at most [`WebrtcConfig::unanswered`] bytes
+//! are sent, and the engine gives a check up after seven times. Towards a loopback address nothing is sent but from one.
 
 mod entry;
 mod reports;
@@ -88,7 +88,8 @@ impl WebrtcConfig {
 pub struct WebrtcCounters {
     /// They are for no peer.
     pub nobodys: u64,
-    /// They were not sent: the address has not answered what was sent to it before.
+    /// They were not sent: the address has not answered what was sent to it before, or it is a loopback address and ours
+    /// is not.
     pub unanswered: u64,
 }
 
@@ -293,7 +294,7 @@ impl Webrtc {
     fn transmit(&mut self, cx: &mut Cx<'_>, id: PeerId) {
         let Some(entry) = self.peers.get_mut(id) else { return };
         while let Some(Outgoing { local, to, data }) = entry.peer.poll_transmit() {
-            if !entry.may_send(to, data.len(), self.config.unanswered) {
+            if !entry.may_send(local, to, data.len(), self.config.unanswered) {
                 self.counters.unanswered += 1;
                 continue;
             }
@@ -513,7 +514,7 @@ fn take_in(
         return;
     };
     entry.received += data.len() as u64;
-    entry.heard(source);
+    entry.heard(source, data);
     entry.peer.receive(cx, local, source, data);
     touched.push(id);
 }
