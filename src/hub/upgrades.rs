@@ -61,6 +61,8 @@ pub(super) struct Upgrades {
     /// It is being removed.
     leaving: bool,
     pub(super) outlook: Outlook,
+    /// How often the upgrade's network has changed.
+    moves: u64,
     /// What the upgrade shall do. Bounded by what comes in one call, for it is emptied after each.
     orders: VecDeque<Order>,
     peers: Table<PeerId, (SessionId, u32)>,

@@ -122,7 +122,8 @@ impl Addresses {
 
     fn list(&self) -> Addrs {
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let others = self.first.iter().chain(&self.further).filter(|ip| !self.unplugged && !self.unlisted && self.has(**ip));
+        let others =
+            self.first.iter().chain(&self.further).filter(|ip| !self.unplugged && !self.unlisted && self.has(**ip));
         others.copied().chain(loopback).collect()
     }
 }

@@ -63,7 +63,8 @@ pub struct WebrtcConfig {
     pub inbox: usize,
     /// Bytes sent to an address that has not answered.
     pub unanswered: usize,
-    /// Sockets stay open so long after the last peer.
+    /// Sockets stay open so long after the last peer: longer than sessions pause between two attempts, so that these hear
+    /// of other addresses.
     pub linger: Duration,
 }
 
@@ -77,7 +78,7 @@ impl WebrtcConfig {
             packet: 16 * 1024 + 64,
             inbox: 2 * 1024 * 1024,
             unanswered: 10 * 1024,
-            linger: Duration::from_secs(30),
+            linger: Duration::from_secs(90),
         }
     }
 }
@@ -619,6 +620,10 @@ impl Upgrade for Webrtc {
 
     fn outlook(&self) -> Outlook {
         self.gatherer.outlook()
+    }
+
+    fn moves(&self) -> u64 {
+        self.gatherer.counters().moves
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod cell;
 mod golden;
+mod networks;
 
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ fn play(servers: Servers) {
     let mut wrong = Vec::new();
     for (family, pair) in pairs(&mut rng) {
         let cell = Cell::play(servers, family, pair);
-        wrong.extend(cell.flaws(servers, family, pair));
+        wrong.extend(cell.flaw(servers, family, pair));
         cells.insert((family, pair), cell);
     }
     println!("{servers}: {}", summary(cells.values()));

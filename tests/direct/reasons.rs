@@ -260,7 +260,7 @@ fn wrong_credentials_of_a_turn_server_are_told() {
 fn a_turn_server_that_refuses_is_told_with_its_code() {
     let mut service = turn_service();
     service.config.allocations_per_user = 0;
-    let mut scene = Scene::with(1, with_turn("turn:turn.test", "open sesame"), service);
+    let mut scene = Scene::with(1, with_turn("turn:turn.test", "open sesame"), 0, service);
     scene.open();
     fail(&mut scene);
     let reason = |side| NotDirect::TurnRefused { side, code: 486 };

@@ -13,7 +13,7 @@ use switchboard::link::tls;
 use switchboard::machine::limits::Limits;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
-use switchboard::sim::{Gateway, HostId, INTERNET, World};
+use switchboard::sim::{Gateway, HostId, INTERNET, NetId, World};
 use switchboard::stack::turn_server::{Listener, PeerPolicy, TurnSecret, User};
 use switchboard::transport::Reconnect;
 use switchboard::transport::serve;
@@ -125,10 +125,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(seed: u64, sides: [Side; 2]) -> Self {
-        Self::with(seed, sides, turn_service())
+        Self::with(seed, sides, 0, turn_service())
     }
 
-    pub(crate) fn with(seed: u64, sides: [Side; 2], service: TurnService) -> Self {
+    /// Where both sides are behind the same `shared` outermost gateways.
+    pub(crate) fn with(seed: u64, sides: [Side; 2], shared: usize, service: TurnService) -> Self {
         let mut world = World::new(seed);
         let relay = builder(1, Limits::default()).relays_for(Policy::Open, Quotas::default());
         let relay = relay.listen("tcp:0.0.0.0:443").listen("tcp:[::]:443").build(&mut Rng::from_u64(1)).unwrap();
@@ -147,11 +148,12 @@ impl Scene {
         world.act(stun, |endpoint, cx| endpoint.start(cx));
         serve_turn(&mut world, turn, &service);
         let accepts = sides.each_ref().map(|side| side.accepts);
-        let mut n = 0;
-        let hosts = sides.map(|side| {
-            n += 1;
-            place(&mut world, ["ada", "bob"][n - 1], seed ^ n as u64, &side)
-        });
+        let common = behind(&mut world, INTERNET, &sides[ADA].gateways[..shared]);
+        let [ada, bob] = &sides;
+        let hosts = [
+            place(&mut world, common, shared, ("ada", seed ^ 1), ada),
+            place(&mut world, common, shared, ("bob", seed ^ 2), bob),
+        ];
         Self {
             world,
             relay,
@@ -259,10 +261,19 @@ impl Scene {
     }
 }
 
-/// Puts an endpoint behind its gateways and starts it.
-fn place(world: &mut World<Endpoint>, name: &str, seed: u64, side: &Side) -> HostId {
-    let behind = |net, gateway: &Gateway| world.gateway(net, &format!("{name}'s"), *gateway).inside();
-    let net = side.gateways.iter().fold(INTERNET, behind);
+fn behind(world: &mut World<Endpoint>, net: NetId, gateways: &[Gateway]) -> NetId {
+    gateways.iter().fold(net, |net, gateway| world.gateway(net, "gateway", *gateway).inside())
+}
+
+/// Puts an endpoint behind its gateways, `shared` of which are there already, and starts it.
+fn place(
+    world: &mut World<Endpoint>,
+    common: NetId,
+    shared: usize,
+    (name, seed): (&str, u64),
+    side: &Side,
+) -> HostId {
+    let net = behind(world, common, &side.gateways[shared..]);
     let mut builder = builder(100 + u64::from(name == "bob"), side.limits.clone()).relay("tcp:relay.test:443");
     if side.direct {
         let mut config = WebrtcConfig::new(world.crypto(epoch()));

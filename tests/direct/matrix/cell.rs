@@ -8,7 +8,7 @@ use switchboard::sim::oracle::{self, Turn, Verdict};
 use switchboard::sim::{Gateway, NatKind};
 use switchboard::wire::ice_server::IceServer;
 
-use crate::scene::{ADA, BOB, CHANNEL, MS, SECOND, Scene, Side, stun, turn};
+use crate::scene::{ADA, BOB, CHANNEL, MS, SECOND, Scene, Side, stun, turn, turn_service};
 
 /// Messages that each side sends, and their bytes.
 const MESSAGES: usize = 30;
@@ -127,6 +127,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Both sides have the same servers and families, and share nothing.
     pub(super) fn play(servers: Servers, family: Family, kinds: [NatKind; 2]) -> Self {
         let side = |kind: NatKind| Side {
             gateways: kind.gateways(),
@@ -134,13 +135,18 @@ impl Cell {
             servers: servers.ice_servers(),
             ..Side::default()
         };
-        let mut scene = Scene::new(7, kinds.map(side));
+        Self::of(7, kinds.map(side), 0)
+    }
+
+    /// What becomes of a session between two that share so many outermost gateways.
+    pub(super) fn of(seed: u64, sides: [Side; 2], shared: usize) -> Self {
+        let mut scene = Scene::with(seed, sides, shared, turn_service());
         scene.open();
         let time = scene.until(PATIENCE, |scene| {
             let direct = scene.is_direct(ADA) && scene.is_direct(BOB);
             direct || scene.has_failed(ADA) && scene.has_failed(BOB)
         });
-        let time = time.unwrap_or_else(|| panic!("{servers}, {family}, {kinds:?}: {:?}", scene.events));
+        let time = time.unwrap_or_else(|| panic!("seed {seed}: {:?}", scene.events));
         // A better pair may be found yet.
         scene.run_for(if scene.is_direct(ADA) { 2 * SECOND } else { 100 * MS });
         let outcome = outcome(&mut scene, time);
@@ -150,26 +156,30 @@ impl Cell {
         Self { outcome, relay: [after[0], after[0] - before[0]], turn: [after[1], after[1] - before[1]] }
     }
 
-    /// What is not as it must be.
-    pub(super) fn flaws(&self, servers: Servers, family: Family, kinds: [NatKind; 2]) -> Option<String> {
-        let [a, b] = kinds;
-        let says = Verdict::of(&oracle(servers, family, a), &oracle(servers, family, b), 0);
-        let finds = self.outcome.verdict();
+    /// Whether that is what the oracle says, and what carried the messages is what is said to.
+    pub(super) fn is_as(&self, verdict: Verdict) -> bool {
         let all = (2 * MESSAGES * SIZE) as u64;
         let carries = |bytes: u64, is: bool| if is { bytes >= all } else { bytes < all / 10 };
-        let carried =
-            carries(self.relay[1], finds == Verdict::Impossible) && carries(self.turn[1], finds == Verdict::Relayed);
-        if says == finds && carried {
-            return None;
-        }
-        Some(format!("{servers}, {family}, {a} and {b}: {self:?}, and the oracle says {says}"))
+        verdict == self.outcome.verdict()
+            && carries(self.relay[1], verdict == Verdict::Impossible)
+            && carries(self.turn[1], verdict == Verdict::Relayed)
+    }
+
+    /// What is not as it must be.
+    pub(super) fn flaw(&self, servers: Servers, family: Family, kinds: [NatKind; 2]) -> Option<String> {
+        let [a, b] = kinds;
+        let says = Verdict::of(&oracle(servers, family, a), &oracle(servers, family, b), 0);
+        (!self.is_as(says)).then(|| format!("{servers}, {family}, {a} and {b}: {self:?}, and the oracle says {says}"))
     }
 }
 
 fn oracle(servers: Servers, family: Family, kind: NatKind) -> oracle::Host {
-    let (stun, turn) = servers.oracle();
-    let [v4, v6] = family.families();
-    let chain = |as_oracle: fn(Gateway) -> oracle::Gateway| kind.gateways().into_iter().map(as_oracle).collect();
+    host(&kind.gateways(), family.families(), servers.oracle())
+}
+
+/// A host in the oracle's words.
+pub(super) fn host(gateways: &[Gateway], [v4, v6]: [bool; 2], (stun, turn): (bool, Turn)) -> oracle::Host {
+    let chain = |as_oracle: fn(Gateway) -> oracle::Gateway| gateways.iter().copied().map(as_oracle).collect();
     oracle::Host { v4: v4.then(|| chain(Gateway::v4)), v6: v6.then(|| chain(Gateway::v6)), stun, turn }
 }
 
