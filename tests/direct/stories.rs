@@ -185,11 +185,11 @@ fn wrong_credentials_leave_a_session_relayed_and_right_ones_in_mid_session_do_no
     let plan = Plan { nats: [Some(SYMMETRIC); 2], ipv4: true, turn: Some(service()), configure, ..Plan::new(4) };
     let mut scene = Scene::new(plan);
     let sessions = scene.open();
-    scene.run_for(MINUTE);
+    scene.until("its reason", MINUTE, |scene| {
+        let why = scene.act(0, |endpoint, cx| endpoint.explain(cx, sessions[0])).unwrap();
+        matches!(why.not_direct, Some(NotDirect::TurnWrongCredentials(_)))
+    });
     assert!(!scene.is_direct());
-    let why = scene.act(0, |endpoint, cx| endpoint.explain(cx, sessions[0])).unwrap();
-    println!("{why}");
-    assert!(matches!(why.not_direct, Some(NotDirect::TurnWrongCredentials(_))), "{why:?}");
     let right = [IceServer::new(&format!("turn:{TURN}"), "me", "open sesame").unwrap()];
     scene.act(0, |endpoint, cx| endpoint.set_ice_servers(cx, &right));
     let took = scene.until("a direct path", 30 * SECOND, |scene| scene.is_direct());
