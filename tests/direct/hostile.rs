@@ -202,7 +202,9 @@ fn candidates_that_point_at_somebody_else_cost_him_a_bounded_number_of_packets()
     let sessions = scene.open();
     scene.run_for(14 * SECOND);
     let (datagrams, bytes) = towards(&scene, victim.ip());
-    println!("towards a victim that does not answer, one attempt with 32 candidates: {datagrams} datagrams, {bytes} bytes");
+    println!(
+        "towards a victim that does not answer, one attempt with 32 candidates: {datagrams} datagrams, {bytes} bytes"
+    );
     assert!((32..=32 * 7).contains(&datagrams), "{datagrams}");
     assert!(bytes <= 32 * 10 * 1024, "{bytes}");
     let end = scene.now() + 60 * SECOND;

@@ -266,13 +266,7 @@ fn behind(world: &mut World<Endpoint>, net: NetId, gateways: &[Gateway]) -> NetI
 }
 
 /// Puts an endpoint behind its gateways, `shared` of which are there already, and starts it.
-fn place(
-    world: &mut World<Endpoint>,
-    common: NetId,
-    shared: usize,
-    (name, seed): (&str, u64),
-    side: &Side,
-) -> HostId {
+fn place(world: &mut World<Endpoint>, common: NetId, shared: usize, (name, seed): (&str, u64), side: &Side) -> HostId {
     let net = behind(world, common, &side.gateways[shared..]);
     let mut builder = builder(100 + u64::from(name == "bob"), side.limits.clone()).relay("tcp:relay.test:443");
     if side.direct {
