@@ -8,6 +8,7 @@ mod contrary;
 mod cut_points;
 mod evil;
 mod hostile;
+#[allow(dead_code, reason = "the tests of hubs use all of it")]
 #[path = "../hub/ledger.rs"]
 mod ledger;
 mod matrix;
