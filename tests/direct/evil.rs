@@ -95,6 +95,10 @@ impl Upgrade for Evil {
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
     }
+
+    fn moves(&self) -> u64 {
+        self.inner.moves()
+    }
 }
 
 /// What is to be sent, and to whom.
