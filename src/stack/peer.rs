@@ -429,6 +429,9 @@ impl Peer {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
         }
+        for candidate in &remote.candidates {
+            self.on_remote(cx, candidate.clone());
+        }
     }
 
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
