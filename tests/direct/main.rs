@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "any epoch will do")]
 
+mod calls;
 mod party;
 
 use std::time::Duration;
