@@ -157,9 +157,11 @@ impl<T: Transport> Alone<T> {
         &self.transport
     }
 
-    /// The transport, for calls of its own.
-    pub const fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
+    /// Calls the transport for what only it can do, and lets it do what follows.
+    pub fn call<R>(&mut self, cx: &mut Cx<'_>, call: impl FnOnce(&mut T, &mut Cx<'_>) -> R) -> R {
+        let result = call(&mut self.transport, cx);
+        self.transport.handle(cx, Input::Timeout, &mut self.queues);
+        result
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, command: TransportCommand) {

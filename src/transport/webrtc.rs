@@ -531,7 +531,7 @@ impl Transport for Webrtc {
         self.settle(cx, upper);
     }
 
-    fn poll(&mut self, cx: &mut Cx<'_>) -> Output<TransportEvent> {
+    fn poll(&mut self, _: &mut Cx<'_>) -> Output<TransportEvent> {
         while let Some((port, request)) = self.gatherer.poll_request() {
             self.outbox.request(port, request);
         }
@@ -539,9 +539,7 @@ impl Transport for Webrtc {
             self.outbox.ready(port);
         }
         let idle = self.idle.map(|at| Deadline::new(at, "sockets without a peer"));
-        // What was called for has no input of its own, and only an input may reach the layer above.
-        let called = (!self.touched.is_empty()).then(|| Deadline::new(cx.now, "what calls have changed"));
-        let deadlines = [self.deadlines.earliest(), self.gatherer.deadline(), idle, called];
+        let deadlines = [self.deadlines.earliest(), self.gatherer.deadline(), idle];
         self.outbox.poll(deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at))
     }
 

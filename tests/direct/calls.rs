@@ -18,14 +18,14 @@ type Lonely = World<Alone<Webrtc>>;
 #[test]
 fn a_peer_describes_itself_at_once_even_if_nothing_comes_from_the_network() {
     let (mut world, host) = alone();
-    world.act(host, |alone, cx| alone.transport_mut().connect(cx, true)).unwrap();
+    world.act(host, |alone, cx| alone.call(cx, |webrtc, cx| webrtc.connect(cx, true))).unwrap();
     letter(&mut world, host, Duration::from_secs(1)).expect("the first peer's offer");
     world.run_for(Duration::from_secs(5)).unwrap();
-    world.act(host, |alone, cx| alone.transport_mut().connect(cx, true)).unwrap();
+    world.act(host, |alone, cx| alone.call(cx, |webrtc, cx| webrtc.connect(cx, true))).unwrap();
     let (_, offer) = letter(&mut world, host, Duration::from_millis(1)).expect("the second peer's offer");
-    let peer = world.act(host, |alone, cx| alone.transport_mut().connect(cx, false)).unwrap();
+    let peer = world.act(host, |alone, cx| alone.call(cx, |webrtc, cx| webrtc.connect(cx, false))).unwrap();
     let signal = Signal::Description { attempt: 0, kind: DescriptionKind::Offer, sdp: &offer.to_sdp(1, 1) };
-    world.act(host, |alone, cx| alone.transport_mut().signal(cx, peer, &signal));
+    world.act(host, |alone, cx| alone.call(cx, |webrtc, cx| webrtc.signal(cx, peer, &signal)));
     let (kind, _) = letter(&mut world, host, Duration::from_millis(1)).expect("the third peer's answer");
     assert_eq!(kind, DescriptionKind::Answer);
 }
@@ -42,7 +42,7 @@ fn letter(world: &mut Lonely, host: HostId, within: Duration) -> Option<(Descrip
     let mut letter = Letter::new();
     let until = world.now() + within;
     loop {
-        while let Some((_, event)) = world.act(host, |alone, cx| alone.transport_mut().poll_peer(cx)) {
+        while let Some((_, event)) = world.act(host, |alone, cx| alone.call(cx, Webrtc::poll_peer)) {
             let PeerEvent::Signal(bytes) = event else { continue };
             if let Some(whole) = letter.add(&Signal::decode(&bytes, usize::MAX).unwrap()) {
                 return Some(whole);
