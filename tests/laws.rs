@@ -7,9 +7,12 @@
 #[path = "laws/campaign.rs"]
 mod campaign;
 mod common;
+#[cfg(feature = "str0m")]
+#[path = "laws/direct.rs"]
+mod direct;
 #[path = "laws/hubs.rs"]
 mod hubs;
-#[cfg(all(feature = "stun", feature = "turn"))]
+#[cfg(all(feature = "str0m", feature = "turn"))]
 #[path = "laws/implementations.rs"]
 mod implementations;
 #[cfg(feature = "stun")]
@@ -101,6 +104,12 @@ fn worlds_that_once_broke_a_law_keep_it() {
 #[test]
 fn serving_keeps_the_laws_whatever_comes() {
     serve::campaign(seeds(20));
+}
+
+#[cfg(feature = "str0m")]
+#[test]
+fn direct_paths_keep_the_laws_whatever_happens() {
+    direct::campaign(seeds(40));
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn under_way(facts: &Facts) -> Option<NotDirect> {
         }
         Facts { attempt: Some((since, attempt, state)), .. } => Some(NotDirect::Trying { since, attempt, state }),
         Facts { capped: Some(until), .. } => Some(NotDirect::TooManyAttempts { until }),
-        Facts { last: None, path: false, .. } => Some(NotDirect::NoPath),
+        Facts { path: false, .. } => Some(NotDirect::NoPath),
         Facts { last: None, initiator, .. } => {
             Some(NotDirect::NotTried(if initiator { Side::Here } else { Side::There }))
         }
@@ -319,7 +319,7 @@ impl Hub {
         let direct = entry.direct.as_ref();
         let attempt = direct.and_then(|direct| direct.attempt());
         Some(Facts {
-            upgrade: self.core.upgrades.transport.is_some(),
+            upgrade: self.core.upgrades.is_here(),
             policy: entry.policy,
             live: entry.live().is_some(),
             path: self.path(session).is_some(),

@@ -196,6 +196,12 @@ impl Peer {
         &self.rtc.local().ufrag
     }
 
+    /// The passwords that STUN is signed by: what comes to us by ours, what answers us by the other side's.
+    pub fn passwords(&self) -> (&str, Option<&str>) {
+        let theirs = self.negotiation.remote().map(|remote| remote.password.expose());
+        (&self.rtc.local().password, theirs)
+    }
+
     /// Our candidates.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
@@ -226,6 +232,8 @@ impl Peer {
             self.settle(cx);
             return self.end(cx, End::Misbehaved(rule.to_string()));
         }
+        self.settle(cx);
+        self.rtc.check(cx);
         self.settle(cx);
     }
 
@@ -391,7 +399,11 @@ impl Peer {
         if again && self.negotiation.remote().is_none_or(|before| before.ufrag != offer.ufrag) {
             self.rtc.restart(cx);
         }
-        let answer = self.describe().answering(offer);
+        let mut answer = self.describe().answering(offer);
+        if self.config.partner == Partner::Own && offer.setup == Setup::ActPass {
+            // Who nominates the pair knows first that it works, and need not wait for the other side to begin.
+            answer.setup = Setup::Passive;
+        }
         let active = answer.setup == Setup::Active;
         if self.negotiation.answer(&answer).is_ok() {
             let active = self.negotiation.role().map_or(active, |role| role == Setup::Active);
@@ -414,14 +426,20 @@ impl Peer {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
         }
+        for candidate in &remote.candidates {
+            self.on_remote(cx, candidate.clone());
+        }
     }
 
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
         if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
             return;
         }
-        self.events.push_back(Event::Remote(candidate.address));
-        self.remotes.push(candidate);
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        if !self.remotes.iter().any(same) {
+            self.events.push_back(Event::Remote(candidate.address));
+            self.remotes.push(candidate);
+        }
     }
 
     /// An ICE restart, asked for by the other side.

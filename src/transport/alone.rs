@@ -157,11 +157,9 @@ impl<T: Transport> Alone<T> {
         &self.transport
     }
 
-    /// Calls the transport for what only it can do, and lets it do what follows.
-    pub fn call<R>(&mut self, cx: &mut Cx<'_>, call: impl FnOnce(&mut T, &mut Cx<'_>) -> R) -> R {
-        let result = call(&mut self.transport, cx);
-        self.transport.handle(cx, Input::Timeout, &mut self.queues);
-        result
+    /// The transport, for calls of its own.
+    pub const fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
     }
 
     fn command(&mut self, cx: &mut Cx<'_>, command: TransportCommand) {

@@ -6,8 +6,7 @@
 //! [`Upgrade::signal`]. A peer that is up has two links: `bulk`, reliable and unordered, and `quick`, on which what is
 //! lost stays lost, for messages of at most one datagram. They are told of by [`PeerEvent::Up`] and
 //! [`PeerEvent::Down`] alone: for neither is there a [`TransportEvent`](super::TransportEvent). All else of them is
-//! as of any link: they deliver, are woken, pull and are resumed. A call of an upgrade cannot reach the layer above: after
-//! it the owner gives [`Input::Timeout`](crate::machine::Input::Timeout), and what follows from the call happens.
+//! as of any link: they deliver, are woken, pull and are resumed.
 //!
 //! Nobody proves who he is on these links. Signals come through a session that is sealed end to end, and what they say
 //! of the other side's key makes the links private.
@@ -52,6 +51,9 @@ pub trait Upgrade: Transport {
 
     /// What is known of this side's ways out.
     fn outlook(&self) -> Outlook;
+
+    /// How often the network of this side has changed; what failed before is worth another try after each.
+    fn moves(&self) -> u64;
 }
 
 /// What happens to a peer.

@@ -49,6 +49,7 @@ fn law_tests() -> BTreeMap<&'static str, Vec<Test>> {
         ("Transport for Dialling", streams.clone()),
         ("Transport for Listening", streams),
         ("Transport for Serving", vec![crate::serving_keeps_the_laws_whatever_comes as Test]),
+        ("Transport for Webrtc", vec![crate::direct_paths_keep_the_laws_whatever_happens as Test]),
         ("Transport for Offline", vec![crate::offline_keeps_the_laws_whatever_its_owner_does as Test]),
     ])
 }

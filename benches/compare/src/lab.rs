@@ -212,7 +212,7 @@ impl Node {
         let identity = Identity::new(SecretKey::generate(&mut rng), &mut rng);
         let policy = if relays { Policy::Open } else { Policy::Closed };
         let quotas = Quotas { sessions: usize::MAX, ..Quotas::default() };
-        let hub = Hub::new(identity, Config { limits: Limits::default(), policy, quotas, token: None });
+        let hub = Hub::new(identity, Config { limits: Limits::default(), policy, quotas, ..Config::default() });
         let (ids, buf) = (Ids::new(), Buf::new(64 * 1024));
         Self { hub, rng, ids, deadline: None, ready: Vec::new(), opened: None, buf }
     }

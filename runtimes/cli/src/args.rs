@@ -47,7 +47,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(DemoArgs),
-    Relay(RelayArgs),
+    Relay(Box<RelayArgs>),
     Id(IdArgs),
     Chat(ChatArgs),
     Pipe(PipeArgs),

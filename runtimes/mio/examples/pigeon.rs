@@ -71,10 +71,10 @@ impl Pigeon {
     fn new(offers: bool) -> Result<Self, Box<dyn Error>> {
         let mut driver = Driver::new(Alone::new(Webrtc::new(direct::config()?), Limits::default()))?;
         let peer = driver.act(|alone, cx| {
-            let peer = alone.call(cx, |webrtc, cx| webrtc.connect(cx, offers))?;
+            let peer = alone.transport_mut().connect(cx, offers)?;
             let spec =
                 ChannelSpec { label: "pigeon".into(), ordered: true, max_retransmits: None, negotiated: Some(0) };
-            alone.call(cx, |webrtc, cx| webrtc.open_channel(cx, peer, spec)).then_some(peer)
+            alone.transport_mut().open_channel(cx, peer, spec).then_some(peer)
         });
         Ok(Self { driver, peer: peer.ok_or("no peer")?, link: None, letter: Letter::new() })
     }
@@ -83,7 +83,7 @@ impl Pigeon {
     fn read(&mut self, line: &str, kind: DescriptionKind) -> Result<(), Box<dyn Error>> {
         let sdp = Paste::decode(line)?.to_sdp(1, 1);
         let signal = Signal::Description { attempt: 0, kind, sdp: &sdp };
-        self.driver.act(|alone, cx| alone.call(cx, |webrtc, cx| webrtc.signal(cx, self.peer, &signal)));
+        self.driver.act(|alone, cx| alone.transport_mut().signal(cx, self.peer, &signal));
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Pigeon {
         while let Some(message) = self.driver.act(|alone, cx| alone.recv(cx)) {
             println!("{}", String::from_utf8_lossy(&message.bytes).escape_debug());
         }
-        while let Some((_, event)) = self.driver.act(|alone, cx| alone.call(cx, Webrtc::poll_peer)) {
+        while let Some((_, event)) = self.driver.act(|alone, cx| alone.transport_mut().poll_peer(cx)) {
             match event {
                 PeerEvent::Signal(bytes) => self.tell(&Signal::decode(&bytes, usize::MAX)?),
                 PeerEvent::Down(end) => return Err(end.into()),

@@ -30,10 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut driver = Driver::new(Alone::new(Webrtc::new(config), Limits::default()))?;
     let peer = driver.act(|alone, cx| {
         alone.start(cx);
-        let peer = alone.call(cx, |webrtc, cx| webrtc.connect(cx, offers))?;
+        let peer = alone.transport_mut().connect(cx, offers)?;
         for (label, number, max_retransmits) in [("bulk", 0, None), ("quick", 1, Some(0))] {
             let spec = ChannelSpec { label: label.into(), ordered: false, max_retransmits, negotiated: Some(number) };
-            alone.call(cx, |webrtc, cx| webrtc.open_channel(cx, peer, spec));
+            alone.transport_mut().open_channel(cx, peer, spec);
         }
         Some(peer)
     });
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn letter(driver: &mut Driver<Alone<Webrtc>>) -> Result<(DescriptionKind, Description), Box<dyn Error>> {
     let mut letter = Letter::new();
     loop {
-        while let Some((_, event)) = driver.act(|alone, cx| alone.call(cx, Webrtc::poll_peer)) {
+        while let Some((_, event)) = driver.act(|alone, cx| alone.transport_mut().poll_peer(cx)) {
             match event {
                 PeerEvent::Signal(bytes) => {
                     if let Some(whole) = letter.add(&Signal::decode(&bytes, usize::MAX)?) {
@@ -81,7 +81,7 @@ fn read(driver: &mut Driver<Alone<Webrtc>>, peer: PeerId, kind: DescriptionKind)
     let description: Value = serde_json::from_str(&line)?;
     let sdp = description["sdp"].as_str().ok_or("a description has `sdp`")?;
     let signal = Signal::Description { attempt: 0, kind, sdp };
-    driver.act(|alone, cx| alone.call(cx, |webrtc, cx| webrtc.signal(cx, peer, &signal)));
+    driver.act(|alone, cx| alone.transport_mut().signal(cx, peer, &signal));
     Ok(())
 }
 
@@ -96,7 +96,7 @@ fn echo(driver: &mut Driver<Alone<Webrtc>>) -> Result<(), Box<dyn Error>> {
                 break;
             }
         }
-        while let Some((_, event)) = driver.act(|alone, cx| alone.call(cx, Webrtc::poll_peer)) {
+        while let Some((_, event)) = driver.act(|alone, cx| alone.transport_mut().poll_peer(cx)) {
             if let PeerEvent::Down(end) = event {
                 return Err(end.into());
             }

@@ -50,11 +50,7 @@ fn table() -> Vec<(Facts, NotDirect, &'static str)> {
         ),
         (rejected(Refusal::Policy.code()), N::Policy(Side::There), "the other side wants this session to be relayed"),
         (with(|facts, _| facts.live = false), N::NotAccepted, "the session is not accepted yet"),
-        (
-            with(|facts, _| (facts.path, facts.last) = (false, None)),
-            N::NoPath,
-            "no path is left over which one could be agreed on",
-        ),
+        (with(|facts, _| facts.path = false), N::NoPath, "no path is left over which one could be agreed on"),
         (
             with(|facts, _| (facts.initiator, facts.last) = (false, None)),
             N::NotTried(Side::There),

@@ -3,7 +3,7 @@
 use super::Order;
 use crate::hub::transports::Slot;
 use crate::hub::{Hub, TransportId};
-use crate::machine::{Cx, Input};
+use crate::machine::Cx;
 use crate::transport::TransportCommand;
 use crate::transport::upgrade::{PeerId, Upgrade};
 use crate::wire::ice_server::IceServer;
@@ -31,7 +31,7 @@ impl Hub {
     fn on_servers(&mut self, cx: &mut Cx<'_>, from: u64, servers: &[IceServer]) {
         let Some(upgrade) = self.upgrade_mut() else { return };
         upgrade.set_servers(cx, from, servers);
-        self.let_upgrade_act(cx);
+        self.touch_upgrade();
         let uris: Vec<_> = servers.iter().map(|server| server.uri.clone()).collect();
         if self.core.upgrades.knows_no(from, uris) {
             self.core.news_of_network(cx.now);
@@ -61,38 +61,33 @@ impl Hub {
         self.slots.get_mut(self.core.upgrades.transport?)?.as_upgrade_mut()
     }
 
-    /// Lets it do what follows from a call.
-    fn let_upgrade_act(&mut self, cx: &mut Cx<'_>) {
+    fn touch_upgrade(&mut self) {
         if let Some(id) = self.core.upgrades.transport {
-            self.give(cx, id, Input::Timeout);
+            self.touched.push(id);
         }
     }
 
     /// Carries out what the core wants of peers.
     pub(in crate::hub) fn obey(&mut self, cx: &mut Cx<'_>) {
         while let Some(order) = self.core.upgrades.orders.pop_front() {
-            self.carry_out(cx, order);
-            self.let_upgrade_act(cx);
-        }
-    }
-
-    fn carry_out(&mut self, cx: &mut Cx<'_>, order: Order) {
-        match order {
-            Order::Open { session, number, offers } => {
-                let peer = self.upgrade_mut().and_then(|upgrade| upgrade.open(cx, number, offers));
-                self.core.on_opened_peer(cx.now, session, number, peer);
-            }
-            Order::Signal { session, number, bytes } => {
-                let Some(peer) = self.core.upgrades.peer(session, number) else { return };
-                let Ok(signal) = Signal::decode(&bytes, usize::MAX) else { return };
-                if let Some(upgrade) = self.upgrade_mut() {
-                    upgrade.signal(cx, peer, &signal);
+            self.touch_upgrade();
+            match order {
+                Order::Open { session, number, offers } => {
+                    let peer = self.upgrade_mut().and_then(|upgrade| upgrade.open(cx, number, offers));
+                    self.core.on_opened_peer(cx.now, session, number, peer);
                 }
-            }
-            Order::Servers { relay } => self.take_servers(cx, relay),
-            Order::Close { session, number, ending } => {
-                let Some(peer) = self.core.upgrades.peer(session, number) else { return };
-                self.close_peer(cx, peer, ending);
+                Order::Signal { session, number, bytes } => {
+                    let Some(peer) = self.core.upgrades.peer(session, number) else { continue };
+                    let Ok(signal) = Signal::decode(&bytes, usize::MAX) else { continue };
+                    if let Some(upgrade) = self.upgrade_mut() {
+                        upgrade.signal(cx, peer, &signal);
+                    }
+                }
+                Order::Servers { relay } => self.take_servers(cx, relay),
+                Order::Close { session, number, ending } => {
+                    let Some(peer) = self.core.upgrades.peer(session, number) else { continue };
+                    self.close_peer(cx, peer, ending);
+                }
             }
         }
     }
@@ -113,8 +108,8 @@ impl Hub {
             some = true;
             self.core.on_peer(cx.now, peer, event);
         }
-        if let Some(outlook) = self.upgrade().map(|upgrade| upgrade.outlook()) {
-            self.core.on_outlook(cx.now, outlook);
+        if let Some((outlook, moves)) = self.upgrade().map(|upgrade| (upgrade.outlook(), upgrade.moves())) {
+            self.core.on_outlook(cx.now, outlook, moves);
         }
         some
     }

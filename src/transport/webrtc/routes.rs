@@ -120,8 +120,9 @@ mod tests {
         assert_eq!(routes.named(&request(b"cccc:zzzz")), None);
         routes.forget(one);
         assert_eq!(routes.named(&request(b"aaaa:zzzz")), None);
-        for len in 0..request(b"bbbb:zzzz").len() {
-            assert_eq!(routes.named(&request(b"bbbb:zzzz")[..len]), None, "{len}");
+        let whole = request(b"bbbb:zzzz");
+        for len in 0..whole.len() - 3 {
+            assert_eq!(routes.named(&whole[..len]), None, "{len}");
         }
     }
 

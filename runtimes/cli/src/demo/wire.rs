@@ -86,4 +86,8 @@ impl Upgrade for Wired {
     fn outlook(&self) -> Outlook {
         self.peers.outlook()
     }
+
+    fn moves(&self) -> u64 {
+        self.peers.moves()
+    }
 }
