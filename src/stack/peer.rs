@@ -422,9 +422,6 @@ impl Peer {
         if let Err(error) = self.rtc.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
-        for candidate in &remote.candidates {
-            self.on_remote(cx, candidate.clone());
-        }
         if self.state == State::New {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
