@@ -435,8 +435,11 @@ impl Peer {
         if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
             return;
         }
-        self.events.push_back(Event::Remote(candidate.address));
-        self.remotes.push(candidate);
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        if !self.remotes.iter().any(same) {
+            self.events.push_back(Event::Remote(candidate.address));
+            self.remotes.push(candidate);
+        }
     }
 
     /// An ICE restart, asked for by the other side.

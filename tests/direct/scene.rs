@@ -172,7 +172,8 @@ impl Scene {
     pub(crate) fn open(&mut self) {
         let bob = self.world.act(self.hosts[BOB], |endpoint, _| endpoint.address());
         let up = |scene: &Self, n: usize| scene.has(n, |event| matches!(event, Event::NeighbourUp { .. }));
-        self.until(10 * SECOND, |scene| up(scene, ADA) && up(scene, BOB)).expect("no relay");
+        let met = self.until(10 * SECOND, |scene| up(scene, ADA) && up(scene, BOB));
+        assert!(met.is_some(), "no relay: {:?}", self.events);
         // A dialler hears of its relay half a round trip before the relay hears of it.
         self.run_for(200 * MS);
         let policy = self.policy;
