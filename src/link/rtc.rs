@@ -181,6 +181,7 @@ pub struct Rtc {
     engine: Box<str0m::Rtc>,
     crypto: Crypto,
     /// Of a world: seeds what the engine draws.
+    #[cfg_attr(not(feature = "sim"), expect(dead_code, reason = "there is no world"))]
     rng: Option<Rng>,
     partner: Partner,
     local: Local,
