@@ -422,12 +422,12 @@ impl Peer {
         if let Err(error) = self.rtc.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
-        for candidate in &remote.candidates {
-            self.on_remote(cx, candidate.clone());
-        }
         if self.state == State::New {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
+        }
+        for candidate in &remote.candidates {
+            self.on_remote(cx, candidate.clone());
         }
     }
 
@@ -435,8 +435,11 @@ impl Peer {
         if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
             return;
         }
-        self.events.push_back(Event::Remote(candidate.address));
-        self.remotes.push(candidate);
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        if !self.remotes.iter().any(same) {
+            self.events.push_back(Event::Remote(candidate.address));
+            self.remotes.push(candidate);
+        }
     }
 
     /// An ICE restart, asked for by the other side.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "any epoch will do, and the number of runs comes from the environment")]
 
+mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod contrary;
