@@ -10,6 +10,7 @@ mod cut_points;
 mod evil;
 mod hostile;
 #[path = "../hub/ledger.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod ledger;
 mod matrix;
 mod party;
