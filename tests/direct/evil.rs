@@ -32,11 +32,13 @@ pub(crate) struct Evil {
     more: Arc<Mutex<VecDeque<Vec<u8>>>>,
     told: VecDeque<(PeerId, PeerEvent)>,
     last: Option<PeerId>,
+    /// It takes no notice of what it is told.
+    pub(crate) deaf: bool,
 }
 
 impl Evil {
     pub(crate) fn new(inner: Webrtc, tamper: Tamper, more: Arc<Mutex<VecDeque<Vec<u8>>>>) -> Self {
-        Self { inner, tamper, more, told: VecDeque::new(), last: None }
+        Self { inner, tamper, more, told: VecDeque::new(), last: None, deaf: false }
     }
 }
 
@@ -61,7 +63,9 @@ impl Upgrade for Evil {
     }
 
     fn signal(&mut self, cx: &mut Cx<'_>, peer: PeerId, signal: &Signal<'_>) {
-        self.inner.signal(cx, peer, signal);
+        if !self.deaf {
+            self.inner.signal(cx, peer, signal);
+        }
     }
 
     fn close(&mut self, cx: &mut Cx<'_>, peer: PeerId, ending: Option<(u8, &str)>) {
@@ -94,6 +98,10 @@ impl Upgrade for Evil {
 
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
+    }
+
+    fn moves(&self) -> u64 {
+        self.inner.moves()
     }
 }
 

@@ -288,6 +288,15 @@ fn udp_that_gets_nowhere_is_told_with_the_sides() {
 }
 
 #[test]
+fn a_side_without_servers_behind_a_nat_is_told() {
+    let without = || Side { servers: Vec::new(), ..behind("eim-apdf") };
+    let mut scene = failed([without(), without()]);
+    explained(&mut scene, &NotDirect::NoServers(Sides::Both), &NotDirect::NoServers(Sides::Both));
+    let mut scene = failed([without(), behind("eim-apdf")]);
+    explained(&mut scene, &NotDirect::NoServers(Sides::Here), &NotDirect::NoServers(Sides::There));
+}
+
+#[test]
 fn two_nats_that_choose_new_ports_are_told() {
     let mut scene = failed([behind("apdm-apdf"), behind("nested-symmetric")]);
     explained(&mut scene, &NotDirect::BothNatsDependent, &NotDirect::BothNatsDependent);
@@ -302,7 +311,7 @@ fn a_nat_that_chooses_new_ports_and_one_that_filters_them_are_told() {
 
 #[test]
 fn a_firewall_that_drops_all_checks_is_told() {
-    let mut scene = Scene::new(1, [Side { servers: stun(), ..Side::default() }, Side::default()]);
+    let mut scene = Scene::new(1, [(); 2].map(|()| Side { servers: stun(), ..Side::default() }));
     scene.world.cut(scene.hosts[ADA], scene.hosts[BOB]);
     scene.open();
     fail(&mut scene);

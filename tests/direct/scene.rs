@@ -172,7 +172,8 @@ impl Scene {
     pub(crate) fn open(&mut self) {
         let bob = self.world.act(self.hosts[BOB], |endpoint, _| endpoint.address());
         let up = |scene: &Self, n: usize| scene.has(n, |event| matches!(event, Event::NeighbourUp { .. }));
-        self.until(10 * SECOND, |scene| up(scene, ADA) && up(scene, BOB)).expect("no relay");
+        let met = self.until(10 * SECOND, |scene| up(scene, ADA) && up(scene, BOB));
+        assert!(met.is_some(), "no relay: {:?}", self.events);
         // A dialler hears of its relay half a round trip before the relay hears of it.
         self.run_for(200 * MS);
         let policy = self.policy;
@@ -266,13 +267,7 @@ fn behind(world: &mut World<Endpoint>, net: NetId, gateways: &[Gateway]) -> NetI
 }
 
 /// Puts an endpoint behind its gateways, `shared` of which are there already, and starts it.
-fn place(
-    world: &mut World<Endpoint>,
-    common: NetId,
-    shared: usize,
-    (name, seed): (&str, u64),
-    side: &Side,
-) -> HostId {
+fn place(world: &mut World<Endpoint>, common: NetId, shared: usize, (name, seed): (&str, u64), side: &Side) -> HostId {
     let net = behind(world, common, &side.gateways[shared..]);
     let mut builder = builder(100 + u64::from(name == "bob"), side.limits.clone()).relay("tcp:relay.test:443");
     if side.direct {

@@ -46,8 +46,9 @@ impl Talk {
     /// The longest stall of both directions since that time.
     fn stall(&self, since: Duration) -> Duration {
         let gaps = self.scene.actors.iter().flat_map(|actor| {
-            let times: Vec<_> = actor.heard.iter().map(|(at, ..)| *at).filter(|at| *at >= since).collect();
-            times.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>()
+            let times: Vec<_> = actor.heard.iter().map(|(at, ..)| *at).collect();
+            let gaps = times.windows(2).filter(|pair| pair[1] >= since).map(|pair| pair[1] - pair[0]);
+            gaps.collect::<Vec<_>>()
         });
         gaps.max().unwrap_or_default().saturating_sub(PACE)
     }

@@ -83,6 +83,10 @@ fn fmt_network(reason: &NotDirect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         NotDirect::UdpBlocked(sides) => {
             write!(f, "UDP of {sides} gets nowhere and no TURN server over TCP or TLS works")
         }
+        NotDirect::NoServers(sides) => {
+            let verb = if *sides == Sides::Both { "have" } else { "has" };
+            write!(f, "{sides} {verb} no STUN or TURN server that tells by which address others get through")
+        }
         NotDirect::BothNatsDependent => {
             f.write_str("both NATs choose a new port per destination and no TURN server is configured")
         }

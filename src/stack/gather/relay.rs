@@ -135,13 +135,7 @@ impl Relay {
     }
 
     /// Begins, if it has not: from the socket, or by dialling.
-    pub(super) fn begin(
-        &mut self,
-        cx: &mut Cx<'_>,
-        config: &GatherConfig,
-        server: &Server,
-        requests: &mut Requests,
-    ) {
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, config: &GatherConfig, server: &Server, requests: &mut Requests) {
         self.take_credentials(server);
         let is_waiting = self.retry.is_some_and(|retry| retry > cx.now);
         if self.turn.is_some() || is_waiting || (self.error.is_some() && self.retry.is_none()) {

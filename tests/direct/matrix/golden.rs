@@ -36,6 +36,7 @@ fn text(cell: &Cell) -> String {
     let what = match &cell.outcome {
         Outcome::Direct(time) | Outcome::Turn(time) => time.as_millis().to_string(),
         Outcome::Relayed(reason) => letter(reason).to_string(),
+        Outcome::Split(what) => what.clone(),
     };
     let kilobytes = |bytes: u64| (bytes + 500) / 1000;
     format!("{}{what}/{}/{}", cell.outcome.letter(), kilobytes(cell.relay[0]), kilobytes(cell.turn[0]))
@@ -44,6 +45,7 @@ fn text(cell: &Cell) -> String {
 fn letter(reason: &NotDirect) -> char {
     match reason {
         NotDirect::UdpBlocked(_) => 'u',
+        NotDirect::NoServers(_) => 's',
         NotDirect::BothNatsDependent => 'b',
         NotDirect::DependentAndFiltered { .. } => 'f',
         NotDirect::TurnUnreachable(_) => 't',

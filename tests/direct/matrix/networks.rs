@@ -41,7 +41,8 @@ fn gateway(rng: &mut Rng) -> Gateway {
     };
     let mut answers = |filter| if rng.chance(0.5) { Inward::Answers(filter) } else { Inward::All };
     let (inward, inward_v6) = (answers(guard), answers(guard_v6));
-    Gateway { nat: rng.chance(0.7).then_some(nat), firewall: FirewallConfig::new(outward, inward), inward_v6 }
+    // IPv4 is not routed inwards in a world.
+    Gateway { nat: Some(nat), firewall: FirewallConfig::new(outward, inward), inward_v6 }
 }
 
 fn network(rng: &mut Rng) -> ([Given; 2], usize) {
@@ -69,6 +70,7 @@ fn networks_without_a_name_agree_with_the_oracle() {
         let (given, shared) = network(&mut Rng::from_u64(seed));
         let [a, b] = given.each_ref().map(|side| host(&side.gateways, side.families, (side.stun, side.turn)));
         let says = Verdict::of(&a, &b, shared);
+        println!("seed {seed}: {shared} shared of {given:?}");
         let cell = Cell::of(seed, given.each_ref().map(Given::side), shared);
         if !cell.is_as(says) {
             wrong.push(format!("seed {seed}: {cell:?} where the oracle says {says}: {shared} shared of {given:?}"));
