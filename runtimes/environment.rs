@@ -3,7 +3,10 @@
 //! Each driver has this module: what it reads is the same for all. The key lies in a file that only its owner can
 //! read, made on first use: `$XDG_CONFIG_HOME/switchboard/key`, or `~/.config/switchboard/key`. Relays are those of
 //! the variable `SWITCHBOARD_RELAYS`, else of the file `relays` beside the key. How both are written is in
-//! [`switchboard::connect::settings`].
+//! [`switchboard::connect::settings`]. What the environment says of direct paths is in [`direct`].
+
+#[cfg(feature = "direct")]
+pub mod direct;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -71,6 +74,10 @@ pub enum EnvironmentError {
         /// The file that could list them.
         file: String,
     },
+    /// Direct paths can't be made as the environment says.
+    #[cfg(feature = "direct")]
+    #[error(transparent)]
+    Direct(#[from] direct::DirectError),
 }
 
 impl Environment {
@@ -120,13 +127,22 @@ impl Environment {
     }
 }
 
-/// An endpoint with the key and the relays of this process' environment.
+/// An endpoint with the key, the relays and the direct paths of this process' environment.
 ///
 /// # Errors
 /// If there is no relay, or a file can't be used.
 pub fn builder() -> Result<Builder, EnvironmentError> {
     let environment = Environment::of_process();
-    let builder = Endpoint::builder(secret_key(&environment.file("key")?)?).options(options());
+    let options = options();
+    #[cfg(feature = "direct")]
+    let config = {
+        let mut config = direct::config()?;
+        config.gather.trust.clone_from(&options.trust);
+        config
+    };
+    let builder = Endpoint::builder(secret_key(&environment.file("key")?)?).options(options);
+    #[cfg(feature = "direct")]
+    let builder = builder.direct(config);
     Ok(environment.relays()?.iter().fold(builder, |builder, relay| builder.relay(relay)))
 }
 

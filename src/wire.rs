@@ -6,6 +6,8 @@ pub mod frame;
 pub mod ice_server;
 pub mod identity;
 pub mod length;
+#[cfg(feature = "webrtc")]
+pub mod letter;
 pub mod outlook;
 #[cfg(feature = "webrtc")]
 pub mod paste;

@@ -112,7 +112,7 @@ impl Driver {
         let quotas =
             Quotas { links: 3, sessions: 8, rooms: 2, bytes_per_second: if how & 2 == 0 { u64::MAX } else { 5_000 } };
         let policy = if how & 1 == 0 { Policy::Open } else { Policy::Closed };
-        let config = Config { limits: limits(), policy, quotas, token: None };
+        let config = Config { limits: limits(), policy, quotas, ..Config::default() };
         let mut driver = Self {
             hub: Checked::new(Hub::new(identity, config), OnBreach::Panic),
             me,

@@ -4,7 +4,8 @@
 //! relay, keeps a session with the next endpoint in the order of the scenario, and both ends send numbered messages on
 //! a reliable channel until everything is mended. The judge holds them to the promise of a session: what was accepted
 //! arrives once and in order as long as the session lives; and once all is mended, every endpoint comes to have its
-//! session again and everything that was accepted in it arrives in the scenario's time.
+//! session again and everything that was accepted in it arrives in the scenario's time. Endpoints may make direct paths
+//! ([`Rehearsal::direct`]); what is promised is the same.
 //!
 //! ```
 //! use switchboard::connect::rehearsal::Rehearsal;
@@ -32,6 +33,8 @@ use crate::hub::{Event, SessionId};
 use crate::machine::time::Instant;
 use crate::sim::scenario::{Failed, HostSpec, LinkSpec, Play};
 use crate::sim::{Clock, DropReason, HostId, Profile, Recording, Scenario, Timeline};
+#[cfg(feature = "str0m")]
+use crate::transport::webrtc::WebrtcConfig;
 use crate::wire::identity::EndpointId;
 
 /// How often applications look at the clock.
@@ -49,6 +52,7 @@ pub struct Rehearsal {
     by_host: BTreeMap<HostId, usize>,
     judge: Judge,
     path_changes: u64,
+    went_direct: u64,
     closed: u64,
 }
 
@@ -78,6 +82,8 @@ pub struct Outcome {
     pub forgotten: u64,
     /// How often a session took another path.
     pub path_changes: u64,
+    /// How often that was a direct one.
+    pub went_direct: u64,
     /// Ends of sessions that had stood.
     pub closed: u64,
     /// The longest time between two arrivals in one direction of a session.
@@ -137,7 +143,17 @@ pub fn on_profile(profile: Profile, seed: u64) -> Scenario {
 impl Rehearsal {
     /// Endpoints in that scenario, not begun.
     pub fn new(scenario: &Scenario) -> Self {
-        let troupe = Troupe::new(scenario);
+        Self::played_by(scenario, Troupe::new(scenario))
+    }
+
+    /// Endpoints that make direct paths. The relays serve STUN, and TURN, to all (with the feature `turn`). Runs are
+    /// equal if the config's [`Crypto`](crate::link::rtc::Crypto) is a world's.
+    #[cfg(feature = "str0m")]
+    pub fn direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
+        Self::played_by(scenario, Troupe::with_direct(scenario, config))
+    }
+
+    fn played_by(scenario: &Scenario, troupe: Troupe) -> Self {
         let ids = troupe.endpoints();
         let play = scenario.play(troupe);
         let actor = |(n, (name, _)): (usize, &(String, EndpointId))| Actor {
@@ -152,7 +168,7 @@ impl Rehearsal {
         };
         let actors: Vec<_> = ids.iter().enumerate().map(actor).collect();
         let by_host = actors.iter().enumerate().map(|(n, actor)| (actor.host, n)).collect();
-        Self { play, actors, by_host, judge: Judge::default(), path_changes: 0, closed: 0 }
+        Self { play, actors, by_host, judge: Judge::default(), path_changes: 0, went_direct: 0, closed: 0 }
     }
 
     /// From now on keeps what happens, for [`Self::timeline`].
@@ -270,6 +286,7 @@ impl Rehearsal {
             }
             Event::Path { path, .. } => {
                 self.path_changes += 1;
+                self.went_direct += u64::from(path.direct);
                 self.play.world.note(actor.host, &format!("path: {path}"), true);
             }
             Event::Disconnected { .. } => self.play.world.note(actor.host, "no path", true),
@@ -340,6 +357,7 @@ impl Rehearsal {
             arrived,
             forgotten,
             path_changes: self.path_changes,
+            went_direct: self.went_direct,
             closed: self.closed,
             longest_stall: self.judge.longest_stall(),
             converged_after,

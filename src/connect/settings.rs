@@ -2,11 +2,14 @@
 //!
 //! Here is only how both are written; drivers read the files. A key file is one line of 64 hexadecimal digits, the
 //! 32 bytes of an Ed25519 seed (RFC 8032). A list of relays is one connection string a line, with comments on lines
-//! that begin with `#`; in a variable, strings are separated by white space or commas.
+//! that begin with `#`; in a variable, strings are separated by white space or commas. STUN and TURN servers are written
+//! in a variable as JSON, as browsers take them, or those without credentials by their URIs, separated in the same way.
 
 use zeroize::Zeroizing;
 
 use super::{ConnectError, ConnectionString};
+#[cfg(feature = "webrtc")]
+use crate::wire::ice_server::{IceServer, IceServerError, parse_ice_servers};
 
 /// A text is not that of a secret key. It says nothing of the text, which may be a secret after all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +59,23 @@ pub fn relays_of_file(text: &str) -> Result<Vec<String>, ConnectError> {
 /// # Errors
 /// Of the first that is no connection string.
 pub fn relays_of_variable(text: &str) -> Result<Vec<String>, ConnectError> {
-    checked(text.split(|character: char| character == ',' || character.is_whitespace()))
+    checked(words(text))
+}
+
+/// The STUN and TURN servers of a variable: a list of W3C `RTCIceServer` in JSON, or URIs.
+///
+/// # Errors
+/// The first rule that is broken.
+#[cfg(feature = "webrtc")]
+pub fn servers_of_variable(text: &str) -> Result<Vec<IceServer>, IceServerError> {
+    if text.trim_start().starts_with('[') {
+        return parse_ice_servers(text);
+    }
+    words(text).filter(|uri| !uri.is_empty()).map(IceServer::stun).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| character == ',' || character.is_whitespace())
 }
 
 fn checked<'a>(strings: impl Iterator<Item = &'a str>) -> Result<Vec<String>, ConnectError> {
@@ -93,5 +112,18 @@ mod tests {
     #[test]
     fn a_relay_that_is_no_connection_string_is_an_error() {
         assert!(relays_of_file("tcp:a:1\n:x").is_err());
+    }
+
+    #[cfg(feature = "webrtc")]
+    #[test]
+    fn servers_are_listed_by_uris_or_by_json() {
+        let uris = |text: &str| {
+            let servers = servers_of_variable(text).unwrap();
+            servers.iter().map(|server| server.uri.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(uris(" stun:a.example,stun:b.example:1 "), ["stun:a.example", "stun:b.example:1"]);
+        assert_eq!(uris(r#"[{"urls": "turn:c", "username": "u", "credential": "p"}]"#), ["turn:c"]);
+        assert_eq!(uris(" "), Vec::<String>::new());
+        assert!(matches!(servers_of_variable("turn:d"), Err(IceServerError::NoCredential { .. })));
     }
 }

@@ -122,6 +122,8 @@ pub enum NotDirect {
     TurnUnreachable(Side),
     /// UDP gets nowhere, and there is no TURN server over TCP or TLS that works.
     UdpBlocked(Sides),
+    /// A side has neither a STUN nor a TURN server: it does not know by which address others could reach it.
+    NoServers(Sides),
     /// Both NATs choose a new port per destination, and there is no TURN server.
     BothNatsDependent,
     /// One NAT chooses a new port per destination, the other one lets in only what it knows, and there is no TURN server.
@@ -187,7 +189,7 @@ fn under_way(facts: &Facts) -> Option<NotDirect> {
         }
         Facts { attempt: Some((since, attempt, state)), .. } => Some(NotDirect::Trying { since, attempt, state }),
         Facts { capped: Some(until), .. } => Some(NotDirect::TooManyAttempts { until }),
-        Facts { last: None, path: false, .. } => Some(NotDirect::NoPath),
+        Facts { path: false, .. } => Some(NotDirect::NoPath),
         Facts { last: None, initiator, .. } => {
             Some(NotDirect::NotTried(if initiator { Side::Here } else { Side::There }))
         }
@@ -222,14 +224,15 @@ fn refused(code: u8, text: &str) -> NotDirect {
 
 /// What the ways out of both sides have against it.
 fn network(facts: &Facts) -> NotDirect {
-    let unknown = Outlook { ipv4: true, ipv6: true, ..Outlook::default() };
+    let unknown = Outlook { ipv4: true, ipv6: true, udp: UdpReach::Answers, ..Outlook::default() };
     let (ours, theirs) = (facts.ours, facts.theirs.unwrap_or(unknown));
     let sides = [(Side::Here, ours), (Side::There, theirs)];
-    let relayed = ours.relayed || theirs.relayed;
+    let relayed = sides.iter().any(|(_, outlook)| outlook.relayed);
     addresses(sides)
         .or_else(|| sides.iter().find_map(|(side, outlook)| relay_only(*side, outlook)))
         .or_else(|| (!relayed && families_differ(&ours, &theirs)).then_some(NotDirect::FamiliesDiffer))
-        .or_else(|| if relayed { None } else { nats_and_turn(sides) })
+        .or_else(|| turn_and_udp(sides))
+        .or_else(|| if relayed { None } else { servers(sides).or_else(|| nats(sides)) })
         .unwrap_or(NotDirect::ChecksUnanswered)
 }
 
@@ -254,11 +257,13 @@ const fn families_differ(ours: &Outlook, theirs: &Outlook) -> bool {
     !(ours.ipv4 && theirs.ipv4 || ours.ipv6 && theirs.ipv6)
 }
 
-fn nats_and_turn(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {
+/// A side that has a relayed address lacks nothing of this; the other one may not get through to it.
+fn turn_and_udp(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {
     let each = |reason: fn(Side, &Outlook) -> Option<NotDirect>| {
-        sides.iter().find_map(|(side, outlook)| reason(*side, outlook))
+        let mut without = sides.iter().filter(|(_, outlook)| !outlook.relayed);
+        without.find_map(|(side, outlook)| reason(*side, outlook))
     };
-    each(turn_refusal).or_else(|| udp_blocked(sides)).or_else(|| each(turn_silence)).or_else(|| nats(sides))
+    each(turn_refusal).or_else(|| udp_blocked(sides)).or_else(|| each(turn_silence))
 }
 
 const fn turn_refusal(side: Side, outlook: &Outlook) -> Option<NotDirect> {
@@ -274,13 +279,21 @@ fn turn_silence(side: Side, outlook: &Outlook) -> Option<NotDirect> {
 }
 
 fn udp_blocked(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {
-    let sides = match sides.map(|(_, outlook)| outlook.udp == UdpReach::Silent) {
-        [true, true] => Sides::Both,
-        [true, false] => Sides::Here,
-        [false, true] => Sides::There,
-        [false, false] => return None,
-    };
-    Some(NotDirect::UdpBlocked(sides))
+    which(sides, |outlook| outlook.udp == UdpReach::Silent && !outlook.relayed).map(NotDirect::UdpBlocked)
+}
+
+fn servers(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {
+    let none = |outlook: &Outlook| outlook.udp == UdpReach::Unknown && outlook.turn == TurnState::NotConfigured;
+    which(sides, none).map(NotDirect::NoServers)
+}
+
+fn which(sides: [(Side, Outlook); 2], holds: impl Fn(&Outlook) -> bool) -> Option<Sides> {
+    match sides.map(|(_, outlook)| holds(&outlook)) {
+        [true, true] => Some(Sides::Both),
+        [true, false] => Some(Sides::Here),
+        [false, true] => Some(Sides::There),
+        [false, false] => None,
+    }
 }
 
 fn nats(sides: [(Side, Outlook); 2]) -> Option<NotDirect> {
@@ -319,7 +332,7 @@ impl Hub {
         let direct = entry.direct.as_ref();
         let attempt = direct.and_then(|direct| direct.attempt());
         Some(Facts {
-            upgrade: self.core.upgrades.transport.is_some(),
+            upgrade: self.core.upgrades.is_here(),
             policy: entry.policy,
             live: entry.live().is_some(),
             path: self.path(session).is_some(),

@@ -25,9 +25,11 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Relays whose servers are kept; of more, those are forgotten that expire first.
 const RELAYS: usize = 16;
 
+type Grant = dyn Fn(&EndpointId, Duration) -> Vec<GrantedServer> + Send + Sync;
+
 /// What a relay hands out: for whom, and at what time since the Unix epoch.
 #[derive(Clone)]
-pub struct ServersFor(Arc<dyn Fn(&EndpointId, Duration) -> Vec<GrantedServer> + Send + Sync>);
+pub struct ServersFor(Arc<Grant>);
 
 impl ServersFor {
     /// By a function that is called for each request.

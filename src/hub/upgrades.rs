@@ -61,6 +61,8 @@ pub(super) struct Upgrades {
     /// It is being removed.
     leaving: bool,
     pub(super) outlook: Outlook,
+    /// How often the upgrade's network has changed.
+    moves: u64,
     /// What the upgrade shall do. Bounded by what comes in one call, for it is emptied after each.
     orders: VecDeque<Order>,
     peers: Table<PeerId, (SessionId, u32)>,
@@ -96,6 +98,11 @@ enum Order {
 }
 
 impl Upgrades {
+    /// Whether there is one, and it is not being removed.
+    pub(super) const fn is_here(&self) -> bool {
+        self.transport.is_some() && !self.leaving
+    }
+
     pub(super) fn peer(&self, session: SessionId, number: u32) -> Option<PeerId> {
         self.by_attempt.get(&(session, number)).copied()
     }

@@ -23,6 +23,7 @@
 //! numbers are drawn by `sctp-proto` from the system; they change no size and no time. A world in which SCTP shakes
 //! hands (a foreign partner) is not repeatable when an INIT is lost: that timer reads the clock.
 
+mod asked;
 mod crypto;
 mod provider;
 #[cfg(feature = "sim")]
@@ -32,6 +33,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use asked::Asked;
 use str0m::channel::{ChannelConfig, ChannelId, Reliability as SctpReliability, SctpInitData};
 use str0m::config::{DtlsVersion, Fingerprint as RtcFingerprint};
 use str0m::net::{Protocol, Receive};
@@ -191,6 +193,7 @@ pub struct Rtc {
     transmits: VecDeque<Outgoing>,
     events: VecDeque<Event>,
     pair: Option<(SocketAddr, SocketAddr)>,
+    asked: Asked,
     is_over: bool,
     dropped: u64,
 }
@@ -223,6 +226,7 @@ impl Rtc {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             pair: None,
+            asked: Asked::default(),
             is_over: false,
             dropped: 0,
         })
@@ -307,7 +311,8 @@ impl Rtc {
 
     /// Takes in one datagram; `local` is the base of the candidate that it came to.
     pub fn receive(&mut self, cx: &Cx<'_>, local: SocketAddr, source: SocketAddr, data: &[u8]) {
-        let Ok(contents) = data.try_into() else {
+        let useful = !is_stun(data) || self.asked.takes(local, source, data);
+        let Some(contents) = data.try_into().ok().filter(|_| useful) else {
             self.dropped += 1;
             return;
         };
@@ -471,7 +476,9 @@ impl Rtc {
     fn on_transmit(&mut self, transmit: str0m::net::Transmit) {
         let data: Vec<u8> = transmit.contents.into();
         let pair = (transmit.source, transmit.destination);
-        if !is_stun(&data) {
+        if is_stun(&data) {
+            self.asked.sent(pair.0, pair.1, &data);
+        } else {
             self.pair = Some(pair);
         }
         self.transmits.push_back(Outgoing { local: pair.0, to: pair.1, data });

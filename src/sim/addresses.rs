@@ -1,10 +1,11 @@
 //! The addresses of one virtual host, and whom it tells of them.
 //!
-//! A host has two addresses that its dials take, further ones if the world says so, and those of its loopback. While
-//! its link is unplugged the loopback's are all it has, as on a system whose network manager takes addresses back with
-//! the carrier. A change is told [`LAG`] after the first that was not told yet, which is the longest that a driver
-//! takes: what machines do meanwhile is as tested as what they do afterwards, and a link that was away for less is not
-//! missed. The lag is measured by the host's own clock: one that sleeps hears after it has woken.
+//! A host has two addresses that its dials take, further ones if the world says so, and those of its loopback; if the
+//! world says so only those of one family. While its link is unplugged the loopback's are all it has, as on a system
+//! whose network manager takes addresses back with the carrier; they are all that is listed by a system that tells its
+//! programs no others, as some do. A change is told [`LAG`] after the first that was not told yet, which is the longest
+//! that a driver takes: what machines do meanwhile is as tested as what they do afterwards, and a link that was away for
+//! less is not missed. The lag is measured by the host's own clock: one that sleeps hears after it has woken.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub(super) struct Addresses {
     /// By family; dials take them.
     pub(super) first: [IpAddr; 2],
     further: Vec<IpAddr>,
+    /// By family: whether the host has it.
+    families: [bool; 2],
+    /// The system does not tell them.
+    unlisted: bool,
     unplugged: bool,
     ports: Table<PortId, ()>,
     told: Addrs,
@@ -30,12 +35,22 @@ pub(super) struct Addresses {
 impl Addresses {
     pub(super) fn new(first: [IpAddr; 2]) -> Self {
         let (further, ports, told) = Default::default();
-        Self { first, further, unplugged: false, ports, told, due: None }
+        Self { first, further, families: [true; 2], unlisted: false, unplugged: false, ports, told, due: None }
     }
 
     /// Whether packets to that address are for this host.
     pub(super) fn owns(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || self.first.contains(&ip) || self.further.contains(&ip)
+        ip.is_loopback() || self.has(ip) && (self.first.contains(&ip) || self.further.contains(&ip))
+    }
+
+    /// Whether the host has addresses of that one's family, beside its loopback's.
+    pub(super) const fn has(&self, ip: IpAddr) -> bool {
+        self.families[ip.is_ipv6() as usize]
+    }
+
+    pub(super) fn set_families(&mut self, now: Instant, families: [bool; 2]) {
+        self.families = families;
+        self.change(now);
     }
 
     /// The one that a packet to `peer` leaves from.
@@ -56,6 +71,11 @@ impl Addresses {
     pub(super) fn replace(&mut self, now: Instant, addresses: [IpAddr; 2]) {
         self.first = addresses;
         self.further.clear();
+        self.change(now);
+    }
+
+    pub(super) fn set_unlisted(&mut self, now: Instant) {
+        self.unlisted = true;
         self.change(now);
     }
 
@@ -102,7 +122,8 @@ impl Addresses {
 
     fn list(&self) -> Addrs {
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let others = self.first.iter().chain(&self.further).filter(|_| !self.unplugged);
+        let others =
+            self.first.iter().chain(&self.further).filter(|ip| !self.unplugged && !self.unlisted && self.has(**ip));
         others.copied().chain(loopback).collect()
     }
 }

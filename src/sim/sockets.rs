@@ -287,7 +287,8 @@ impl VirtualSockets {
     }
 
     fn dial(&mut self, port: PortId, peer: SocketAddr) -> Result<(), PortError> {
-        if peer.ip().is_unspecified() {
+        let ip = peer.ip();
+        if ip.is_unspecified() || !(ip.is_loopback() || self.addresses.has(ip)) {
             return Err(PortError::Unreachable);
         }
         let local = self.free_port().ok_or(PortError::AddressNotAvailable)?;

@@ -163,6 +163,17 @@ impl<M: Machine> World<M> {
         addresses
     }
 
+    /// From now on the host has, beside its loopback's, only addresses of these families, IPv4 first: no other is listed,
+    /// bound or sent from.
+    pub fn families(&mut self, host: HostId, families: [bool; 2]) {
+        self.change_addresses(host, |sockets| sockets.set_families(families));
+    }
+
+    /// From now on the host's system tells its machine no addresses but the loopback's. All of them work.
+    pub fn unlisted(&mut self, host: HostId) {
+        self.change_addresses(host, VirtualSockets::set_unlisted);
+    }
+
     /// Virtual time.
     pub const fn now(&self) -> Instant {
         self.now

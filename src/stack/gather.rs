@@ -385,6 +385,7 @@ impl Gatherer {
         let list = self.known.as_deref().unwrap_or_default();
         let usable = addresses::usable(list, self.config.loopback, self.config.addresses);
         let gone: Vec<_> = self.hosts.extract_if(.., |host| !usable.contains(&host.ip)).collect();
+        self.counters.moves += gone.len() as u64;
         for host in gone {
             self.relays.retain(|relay| relay.port() != Some(host.port));
             self.outbox.forget(host.port);
@@ -395,6 +396,7 @@ impl Gatherer {
             if !self.hosts.iter().any(|host| host.ip == ip) {
                 let host = Host::open(cx, SocketAddr::new(ip, self.config.bind_port), &mut self.requests);
                 self.hosts.push(host);
+                self.counters.moves += 1;
             }
         }
     }
@@ -466,4 +468,3 @@ impl Gatherer {
         self.requests.push_back((host.port, request));
     }
 }
-

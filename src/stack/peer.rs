@@ -196,6 +196,12 @@ impl Peer {
         &self.rtc.local().ufrag
     }
 
+    /// The passwords that STUN is signed by: what comes to us by ours, what answers us by the other side's.
+    pub fn passwords(&self) -> (&str, Option<&str>) {
+        let theirs = self.negotiation.remote().map(|remote| remote.password.expose());
+        (&self.rtc.local().password, theirs)
+    }
+
     /// Our candidates.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
@@ -420,14 +426,20 @@ impl Peer {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
         }
+        for candidate in &remote.candidates {
+            self.on_remote(cx, candidate.clone());
+        }
     }
 
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
         if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
             return;
         }
-        self.events.push_back(Event::Remote(candidate.address));
-        self.remotes.push(candidate);
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        if !self.remotes.iter().any(same) {
+            self.events.push_back(Event::Remote(candidate.address));
+            self.remotes.push(candidate);
+        }
     }
 
     /// An ICE restart, asked for by the other side.

@@ -157,6 +157,11 @@ impl<T: Transport> Alone<T> {
         &self.transport
     }
 
+    /// The transport, for calls of its own.
+    pub const fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
     fn command(&mut self, cx: &mut Cx<'_>, command: TransportCommand) {
         self.transport.handle(cx, Input::Command(command), &mut self.queues);
     }

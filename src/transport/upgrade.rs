@@ -51,6 +51,9 @@ pub trait Upgrade: Transport {
 
     /// What is known of this side's ways out.
     fn outlook(&self) -> Outlook;
+
+    /// How often the network of this side has changed; what failed before is worth another try after each.
+    fn moves(&self) -> u64;
 }
 
 /// What happens to a peer.

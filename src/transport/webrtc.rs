@@ -16,8 +16,8 @@
 //! `quick` goes first. What a receiver above has stopped waits here, up to [`WebrtcConfig::inbox`]; a peer that sends
 //! more has broken its window and is closed.
 //!
-//! *Amplification*: towards an address that does not answer at most [`WebrtcConfig::unanswered`] bytes are sent, and the
-//! engine gives a check up after seven times.
+//! *Amplification*: towards an address that does not answer by a signed message at most [`WebrtcConfig::unanswered`] bytes
+//! are sent, and the engine gives a check up after seven times. Towards a loopback address nothing is sent but from one.
 
 mod entry;
 mod reports;
@@ -63,7 +63,8 @@ pub struct WebrtcConfig {
     pub inbox: usize,
     /// Bytes sent to an address that has not answered.
     pub unanswered: usize,
-    /// Sockets stay open so long after the last peer.
+    /// Sockets stay open so long after the last peer: longer than sessions pause between two attempts, so that these hear
+    /// of other addresses.
     pub linger: Duration,
 }
 
@@ -77,7 +78,7 @@ impl WebrtcConfig {
             packet: 16 * 1024 + 64,
             inbox: 2 * 1024 * 1024,
             unanswered: 10 * 1024,
-            linger: Duration::from_secs(30),
+            linger: Duration::from_secs(90),
         }
     }
 }
@@ -87,7 +88,8 @@ impl WebrtcConfig {
 pub struct WebrtcCounters {
     /// They are for no peer.
     pub nobodys: u64,
-    /// They were not sent: the address has not answered what was sent to it before.
+    /// They were not sent: the address has not answered what was sent to it before, or it is a loopback address and ours
+    /// is not.
     pub unanswered: u64,
 }
 
@@ -259,14 +261,31 @@ impl Webrtc {
 
     /// Takes out what a peer has to send and to tell, and lets it write.
     fn drain(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
+        self.take_out(cx, id, upper);
+        self.write(cx, id, upper);
+        self.transmit(cx, id);
+        self.arm(id);
+    }
+
+    /// What follows from calls, which come without the layer above: signals, new peers. None of them brings a message, so
+    /// there is nothing to deliver; and what may be written has not changed.
+    fn settle_calls(&mut self, cx: &mut Cx<'_>) {
+        while let Some(id) = self.touched.pop() {
+            self.take_out(cx, id, &mut Nobody);
+            self.arm(id);
+        }
+    }
+
+    fn take_out(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
         loop {
             self.transmit(cx, id);
             let Some(entry) = self.peers.get_mut(id) else { return };
-            let Some(event) = entry.peer.poll_event() else { break };
+            let Some(event) = entry.peer.poll_event() else { return };
             self.on_event(cx, id, event, upper);
         }
-        self.write(cx, id, upper);
-        self.transmit(cx, id);
+    }
+
+    fn arm(&mut self, id: PeerId) {
         let Some(entry) = self.peers.get(id) else { return };
         self.routes.name(entry.peer.ufrag(), id);
         self.deadlines.set(id, entry.peer.deadline());
@@ -275,7 +294,7 @@ impl Webrtc {
     fn transmit(&mut self, cx: &mut Cx<'_>, id: PeerId) {
         let Some(entry) = self.peers.get_mut(id) else { return };
         while let Some(Outgoing { local, to, data }) = entry.peer.poll_transmit() {
-            if !entry.may_send(to, data.len(), self.config.unanswered) {
+            if !entry.may_send(local, to, data.len(), self.config.unanswered) {
                 self.counters.unanswered += 1;
                 continue;
             }
@@ -495,9 +514,22 @@ fn take_in(
         return;
     };
     entry.received += data.len() as u64;
-    entry.heard(source);
+    entry.heard(source, data);
     entry.peer.receive(cx, local, source, data);
     touched.push(id);
+}
+
+/// No layer above.
+struct Nobody;
+
+impl Upper for Nobody {
+    fn deliver(&mut self, _: LinkId, _: Kind, _: Payload<'_>) -> Flow {
+        Flow::Stop
+    }
+
+    fn supply(&mut self, _: LinkId, _: &mut dyn Framer) -> bool {
+        false
+    }
 }
 
 /// One message that the layer above writes.
@@ -531,7 +563,8 @@ impl Transport for Webrtc {
         self.settle(cx, upper);
     }
 
-    fn poll(&mut self, _: &mut Cx<'_>) -> Output<TransportEvent> {
+    fn poll(&mut self, cx: &mut Cx<'_>) -> Output<TransportEvent> {
+        self.settle_calls(cx);
         while let Some((port, request)) = self.gatherer.poll_request() {
             self.outbox.request(port, request);
         }
@@ -571,7 +604,8 @@ impl Upgrade for Webrtc {
         self.end(cx, peer);
     }
 
-    fn poll_peer(&mut self, _: &mut Cx<'_>) -> Option<(PeerId, PeerEvent)> {
+    fn poll_peer(&mut self, cx: &mut Cx<'_>) -> Option<(PeerId, PeerEvent)> {
+        self.settle_calls(cx);
         self.told.pop_front()
     }
 
@@ -586,6 +620,10 @@ impl Upgrade for Webrtc {
 
     fn outlook(&self) -> Outlook {
         self.gatherer.outlook()
+    }
+
+    fn moves(&self) -> u64 {
+        self.gatherer.counters().moves
     }
 }
 

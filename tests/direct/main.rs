@@ -1,8 +1,24 @@
 //! Direct paths: endpoints that meet through a relay and find a way of their own.
 
-#![allow(clippy::disallowed_methods, reason = "any epoch will do")]
+#![allow(clippy::disallowed_methods, reason = "any epoch will do, and the number of runs comes from the environment")]
 
+mod calls;
+#[path = "../common/mod.rs"]
+mod common;
+mod contrary;
+mod cut_points;
+mod evil;
+mod hostile;
+#[path = "../hub/ledger.rs"]
+mod ledger;
+mod matrix;
 mod party;
+mod profiles;
+mod reasons;
+mod scene;
+mod stage;
+mod stalls;
+mod stories;
 
 use std::time::Duration;
 

@@ -81,6 +81,7 @@ impl Party {
         (self.sessions[0].unwrap(), self.sessions[1].unwrap())
     }
 
+    #[allow(dead_code, reason = "not every test that has this file speaks")]
     pub(crate) fn say(&mut self, n: usize, session: SessionId, message: &[u8]) {
         self.world.act(self.hosts[n], |endpoint, cx| endpoint.send(cx, session, CHANNEL, message)).unwrap();
     }

@@ -5,7 +5,6 @@
 mod candidates;
 #[path = "../common/mod.rs"]
 #[cfg(feature = "tls")]
-#[allow(dead_code)]
 mod common;
 mod hostile;
 mod relays;

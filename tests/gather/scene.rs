@@ -46,7 +46,7 @@ pub(crate) struct Liar {
 #[derive(Debug)]
 pub(crate) enum Node {
     Idle,
-    Stun(StunServer),
+    Stun(Box<StunServer>),
     Turn(Box<TurnServer>),
     Party(Box<Party>),
     Liar(Liar),
@@ -192,7 +192,7 @@ impl Scene {
         let primary = SocketAddr::new(world.address(stun), 3478);
         let [further, _] = world.add_addresses(stun);
         let endpoints = Endpoints { primary, other: Some(SocketAddr::new(further, 3479)) };
-        world.act(stun, |node, _| *node = Node::Stun(StunServer::new(endpoints, None)));
+        world.act(stun, |node, _| *node = Node::Stun(Box::new(StunServer::new(endpoints, None))));
         let turn = world.host("turn", Node::Idle);
         world.name("stun.example.org", &[stun]);
         world.name("turn.example.org", &[turn]);

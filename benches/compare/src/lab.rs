@@ -275,9 +275,7 @@ impl Node {
         let identity = Identity::new(SecretKey::generate(&mut rng), &mut rng);
         let policy = if relays { Policy::Open } else { Policy::Closed };
         let quotas = Quotas { sessions: usize::MAX, ..Quotas::default() };
-        let limits = Limits::default();
-        let config = Config { limits, policy, quotas, token: None, servers_for: None, wants_servers: false };
-        let hub = Hub::new(identity, config);
+        let hub = Hub::new(identity, Config { limits: Limits::default(), policy, quotas, ..Config::default() });
         let (ids, buf, sockets) = (Ids::new(), Buf::new(64 * 1024), Sockets::new(number));
         Self { hub, rng, ids, deadline: None, ready: Vec::new(), opened: None, sockets, buf }
     }

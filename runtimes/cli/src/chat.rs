@@ -115,7 +115,7 @@ impl Chat<'_> {
             }
             None => {
                 let channels = vec![Channel::reliable(LABEL)];
-                let session = self.party.endpoint.act(|endpoint, cx| endpoint.open(cx, member.address, channels));
+                let session = self.party.open(member.address, channels);
                 self.private.insert(member.address, session);
                 self.unsent.insert(session, text.to_owned());
             }
@@ -151,7 +151,7 @@ impl Chat<'_> {
     fn on_incoming(&mut self, session: SessionId, from: Address, channels: &[Channel]) {
         let known = self.party.endpoint.members(self.room).iter().any(|member| member.address == from);
         if known && channels.iter().map(|channel| channel.label.as_str()).eq([LABEL]) {
-            self.party.endpoint.accept(session);
+            self.party.accept(session);
             self.private.insert(from, session);
         } else {
             self.party.endpoint.refuse(session, NOT_WANTED, "it talks to members of its room only");

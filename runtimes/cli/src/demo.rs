@@ -1,28 +1,37 @@
-//! The main job without any set-up: two endpoints and a relay in one process, and a path that dies in the middle.
+//! The main job without any set-up: two endpoints and a relay in one process, and paths that die in the middle.
 //!
 //! The relay is driven by mio on a thread of its own, the endpoints by tokio; the sockets are real, the ports chosen
-//! by the system. Each endpoint has two links to the relay, those of the sender over [`cable`]s that can be killed. It
-//! sends numbered messages, the other checks number, order and content of what it receives ([`tally`]).
+//! by the system. Each endpoint has two links to the relay, those of the sender over [`cable`]s that can be killed, and
+//! makes direct paths over a [`wire`] that can be cut. It sends numbered messages, the other checks number, order and
+//! content of what it receives ([`tally`]), and what happens to the paths is a [`story`].
 
 mod cable;
+mod paths;
 mod relay;
+mod story;
 mod table;
 mod tally;
+mod wire;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use cable::{Cable, State};
+use cable::Cable;
+use paths::Paths;
 use relay::Relay;
+use story::{InUse, Story};
 use switchboard::connect;
 use switchboard::hub::channel::{Channel, ChannelId};
-use switchboard::hub::session::event::PathId;
 use switchboard::hub::{Event, PathPolicy, SessionId};
+use switchboard::transport::webrtc::Webrtc;
 use switchboard_tokio::Endpoint;
+use switchboard_tokio::environment::direct;
 use table::Style;
 use tally::{COUNT, Tally, payload};
+use tokio::sync::watch;
 use tokio::time::timeout;
+use wire::{Wire, Wired};
 
 use crate::outcome::{Code, Failure};
 use crate::table::grouped;
@@ -40,14 +49,14 @@ const CHANNEL: ChannelId = ChannelId::declared(0);
 /// What has become of the messages.
 struct Outcome {
     sent: u64,
-    path_changes: u64,
+    paths: Paths,
     tally: Tally,
 }
 
 pub(crate) fn run(json: bool) -> Result<(), Failure> {
     signals::run(async |stop| {
-        let steps = Steps { json };
-        steps.say("A relay driven by mio, two endpoints driven by tokio, real sockets on 127.0.0.1:\n");
+        let steps = Steps { json, start: Instant::now() };
+        steps.say("A relay driven by mio, two endpoints driven by tokio, real sockets on this machine:\n");
         tokio::select! {
             outcome = demonstrate(&steps) => conclude(&outcome?, json),
             () = stop.asked() => Ok(()),
@@ -63,7 +72,9 @@ async fn demonstrate(steps: &Steps) -> Result<Outcome, Failure> {
     }
     let cables: [Cable; 2] = cables.try_into().map_err(|_| failed(&"the relay has two listeners"))?;
     steps.of("relay", &format!("listens on {} and {}", relay.addresses[0], relay.addresses[1]));
-    let (a, b) = (endpoint(&cables.each_ref().map(|cable| cable.address))?, endpoint(&relay.addresses)?);
+    let wire = Wire::default();
+    let a = endpoint(&cables.each_ref().map(|cable| cable.address), &wire)?;
+    let b = endpoint(&relay.addresses, &wire)?;
     steps.of("a", &format!("is {}", a.address().id));
     steps.of("b", &format!("is {}", b.address().id));
     let to = present(&b).await?;
@@ -71,7 +82,7 @@ async fn demonstrate(steps: &Steps) -> Result<Outcome, Failure> {
     let opened = tokio::join!(a.open_by(to, vec![Channel::reliable("demo")], PathPolicy::PreferDirect), accept(&b));
     let session = opened.0.map_err(|closed| party::unreached(to, &closed))?;
     steps.of("a", &format!("has a session with b, sealed end to end, and sends {} messages", grouped(COUNT)));
-    let outcome = exchange(&a, &b, session, &cables, steps).await;
+    let outcome = exchange(&a, &b, session, (&cables, &wire), steps).await;
     a.close(session, 0, "");
     tokio::join!(a.stop(), b.stop());
     relay.finish()?;
@@ -82,10 +93,15 @@ fn failed(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::Failed, format!("the demonstration can't go on: {error}"))
 }
 
-/// An endpoint with a new key that reaches the relay at both addresses.
-fn endpoint(addresses: &[SocketAddr]) -> Result<Endpoint, Failure> {
+/// An endpoint with a new key that reaches the relay at both addresses, and others by that wire.
+fn endpoint(addresses: &[SocketAddr], wire: &Wire) -> Result<Endpoint, Failure> {
     let builder = connect::Endpoint::builder(relay::new_key()?).relay(&format!("tcp:{}", addresses[0]));
-    Ok(Endpoint::start(builder.relay(&format!("ws://{}/", addresses[1])))?)
+    let endpoint = Endpoint::start(builder.relay(&format!("ws://{}/", addresses[1])))?;
+    let mut config = direct::config_of("", "")?;
+    config.gather.loopback = true;
+    let wired = Wired { peers: Webrtc::new(config), wire: wire.clone() };
+    endpoint.act(|endpoint, cx| endpoint.set_upgrade(cx, Box::new(wired)));
+    Ok(endpoint)
 }
 
 /// Waits until both links stand.
@@ -107,25 +123,32 @@ async fn accept(endpoint: &Endpoint) {
     }
 }
 
-/// Lets the messages pass, and the cables die; gives up after a long silence.
-async fn exchange(a: &Endpoint, b: &Endpoint, session: SessionId, cables: &[Cable; 2], steps: &Steps) -> Outcome {
-    let mut outcome = Outcome { sent: 0, path_changes: 0, tally: Tally::new() };
-    let sending = send(a, session, cables, steps, &mut outcome.sent);
-    let watching = watch(a, steps, &mut outcome.path_changes);
+/// Lets the messages pass, and the paths die; gives up after a long silence.
+async fn exchange(
+    a: &Endpoint,
+    b: &Endpoint,
+    session: SessionId,
+    (cables, wire): (&[Cable; 2], &Wire),
+    steps: &Steps,
+) -> Outcome {
+    let mut outcome = Outcome { sent: 0, paths: Paths::new(steps.start), tally: Tally::new() };
+    let (told, in_use) = watch::channel(None);
+    let story = Story { cables, wire, in_use, steps };
+    let sending = send(a, session, &mut outcome.sent);
+    let watching = watch(a, session, &mut outcome.paths, &told, steps);
     let receiving = receive(b, &mut outcome.tally);
     let all = async {
-        tokio::pin!(receiving);
         tokio::select! {
-            () = &mut receiving => {}
+            () = receiving => {}
             () = watching => {}
-            () = async { sending.await; std::future::pending().await } => {}
+            () = async { tokio::join!(sending, story.play()); std::future::pending().await } => {}
         }
     };
     _ = timeout(LONGEST, all).await;
     outcome
 }
 
-async fn send(a: &Endpoint, session: SessionId, cables: &[Cable; 2], steps: &Steps, sent: &mut u64) {
+async fn send(a: &Endpoint, session: SessionId, sent: &mut u64) {
     let mut pace = tokio::time::interval(PACE);
     while *sent < COUNT {
         pace.tick().await;
@@ -133,42 +156,25 @@ async fn send(a: &Endpoint, session: SessionId, cables: &[Cable; 2], steps: &Ste
             return;
         }
         *sent += 1;
-        harm(*sent, cables, steps).await;
     }
 }
 
-/// What happens to the cables after so many messages.
-async fn harm(sent: u64, cables: &[Cable; 2], steps: &Steps) {
-    match sent {
-        500 => kill(cables, State::Dead, steps, "goes dead: it holds what it is given, and tells nobody").await,
-        1400 => kill(cables, State::Cut, steps, "is cut: its connections are closed").await,
-        1000 | 1700 => {
-            for (number, cable) in cables.iter().enumerate().filter(|(_, cable)| cable.state() != State::Whole) {
-                cable.set(State::Whole);
-                steps.of("cable", &format!("{} is whole again", number + 1));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Harms the cable that the messages are on.
-async fn kill(cables: &[Cable; 2], state: State, steps: &Steps, how: &str) {
-    let before = [cables[0].passed(), cables[1].passed()];
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    let busier = usize::from(cables[1].passed() - before[1] > cables[0].passed() - before[0]);
-    cables[busier].set(state);
-    steps.of("cable", &format!("{}, which is in use, {how}", busier + 1));
-}
-
-/// Tells of the sender's path, and counts its changes.
-async fn watch(a: &Endpoint, steps: &Steps, changes: &mut u64) {
-    let mut current: Option<PathId> = None;
+/// Tells of the sender's path, and notes its changes.
+async fn watch(
+    a: &Endpoint,
+    session: SessionId,
+    paths: &mut Paths,
+    told: &watch::Sender<Option<InUse>>,
+    steps: &Steps,
+) {
     while let Some(event) = a.next().await {
         match event {
-            Event::Path { path, .. } if current != Some(path.path) => {
-                *changes += u64::from(current.replace(path.path).is_some());
-                steps.of("a", &format!("uses {}: {path}", path.path));
+            Event::Path { .. } => {
+                let Some(explanation) = a.act(|endpoint, cx| endpoint.explain(cx, session)) else { continue };
+                if let Some(used) = paths.note(Instant::now(), &explanation) {
+                    steps.of("a", &format!("uses {}: {}", used.path, used.text));
+                    told.send_replace(Some(InUse { path: used.path, direct: used.direct }));
+                }
             }
             Event::Disconnected { .. } => steps.of("a", "has no path to b"),
             Event::Reconnected { .. } => steps.of("a", "has a path to b again"),
@@ -189,10 +195,13 @@ async fn receive(b: &Endpoint, tally: &mut Tally) {
 
 fn conclude(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     report::output(&if json { table::json(outcome) } else { table::text(outcome, Style::of_stdout()) })?;
-    if outcome.is_perfect() {
-        return Ok(());
+    if !outcome.is_perfect() {
+        return Err(Failure::new(Code::Imperfect, "not every message arrived, once and in order"));
     }
-    Err(Failure::new(Code::Imperfect, "not every message arrived, once and in order"))
+    if !outcome.paths.is_whole_story() {
+        return Err(Failure::new(Code::Imperfect, "the two did not talk directly before and after the cut"));
+    }
+    Ok(())
 }
 
 impl Outcome {
@@ -204,11 +213,12 @@ impl Outcome {
 /// Tells each step as it happens: on standard output, with `--json` on standard error.
 struct Steps {
     json: bool,
+    start: Instant,
 }
 
 impl Steps {
     fn of(&self, who: &str, text: &str) {
-        self.say(&format!("  {who:<5}  {text}"));
+        self.say(&format!("{:6.2} s  {who:<5}  {text}", self.start.elapsed().as_secs_f64()));
     }
 
     /// A reader that has gone does not end the demonstration.

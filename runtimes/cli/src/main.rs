@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`args`] | the command line |
 //! | [`relay`] | `relay`, with its status over HTTP |
-//! | [`party`], [`meeting`] | the endpoint of a command, and how two find each other |
+//! | [`party`], [`meeting`], [`path`] | the endpoint of a command, how two find each other, by which path they talk |
 //! | [`chat`], [`pipe`], [`ping`] | the commands of these names, and `id` |
 //! | [`transfer`] | `send` and `receive` |
 //! | [`forward`] | TCP connections through a session |
@@ -26,6 +26,7 @@ mod meeting;
 mod messages;
 mod outcome;
 mod party;
+mod path;
 mod peer;
 mod ping;
 mod pipe;

@@ -10,18 +10,22 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::connect::{self, ConnectionString, Options};
 use switchboard::hub::channel::{Channel, ChannelId};
+use switchboard::hub::explain::Explanation;
 use switchboard::hub::rooms::RoomEnd;
-use switchboard::hub::session::event::{CloseReason, PathId};
+use switchboard::hub::session::event::CloseReason;
 use switchboard::hub::{Closed, Event, PathPolicy, SendError, SessionId};
 use switchboard::link::noise::Token;
 use switchboard::link::tls::ClientConfig;
+use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard::wire::identity::{Address, EndpointId};
 use switchboard_tokio::Endpoint;
+use switchboard_tokio::environment::direct::{self, DirectError};
 use switchboard_tokio::environment::{Environment, EnvironmentError, secret_key};
 
 use crate::args::{EndpointArgs, PathArg};
 use crate::meeting::{Meeting, Met};
 use crate::outcome::{Code, Failure};
+use crate::path::{self, Told};
 use crate::peer::is_by_tls;
 use crate::report::line;
 use crate::signals::Stop;
@@ -48,8 +52,7 @@ pub(crate) struct Party {
     policy: PathPolicy,
     json: bool,
     pings: RefCell<BTreeSet<SessionId>>,
-    /// The path that was last told of.
-    path: Cell<Option<(SessionId, PathId)>>,
+    told: RefCell<Told<SessionId>>,
 }
 
 impl Party {
@@ -59,6 +62,7 @@ impl Party {
         let file = args.key.clone().map_or_else(|| environment.file("key"), Ok)?;
         let relays = if args.relay.is_empty() { environment.relays()? } else { args.relay.clone() };
         let mut builder = connect::Endpoint::builder(secret_key(&file)?).options(options(args, &relays)?);
+        builder = builder.direct(webrtc(args)?);
         for relay in &relays {
             builder = builder.relay(relay);
         }
@@ -74,7 +78,7 @@ impl Party {
             PathArg::RelayOnly => PathPolicy::RelayOnly,
             PathArg::DirectOnly => PathPolicy::DirectOnly,
         };
-        Self { endpoint, policy, json: args.json, pings: RefCell::default(), path: Cell::new(None) }
+        Self { endpoint, policy, json: args.json, pings: RefCell::default(), told: RefCell::default() }
     }
 
     /// Opens a session for what `label` stands for.
@@ -103,7 +107,7 @@ impl Party {
         } else if channels.iter().map(|channel| channel.label.as_str()).ne([label]) {
             "it waits for something else"
         } else {
-            self.endpoint.accept(session);
+            self.accept(session);
             self.tell(json!({"event": "connected", "peer": who.to_string()}), &format!("{who} has connected"));
             return true;
         };
@@ -111,6 +115,24 @@ impl Party {
         let event = json!({"event": "refused", "peer": who.to_string(), "reason": refusal});
         self.tell(event, &format!("{who} was refused: {refusal}"));
         false
+    }
+
+    /// Opens a session with these channels; an event tells when it stands.
+    pub(crate) fn open(&self, to: Address, channels: Vec<Channel>) -> SessionId {
+        self.endpoint.act(|endpoint, cx| endpoint.open_by(cx, to, channels, self.policy))
+    }
+
+    /// Accepts a session, whose paths are as the command line wants them.
+    pub(crate) fn accept(&self, session: SessionId) {
+        self.endpoint.act(|endpoint, cx| {
+            endpoint.set_path_policy(cx, session, self.policy);
+            endpoint.accept(cx, session);
+        });
+    }
+
+    /// What carries a session, and why nothing better does.
+    pub(crate) fn explain(&self, session: SessionId) -> Option<Explanation> {
+        self.endpoint.act(|endpoint, cx| endpoint.explain(cx, session))
     }
 
     /// Says by which id others reach us, once they can.
@@ -230,7 +252,7 @@ impl Party {
             Event::Incoming { session, channels, .. }
                 if channels.iter().map(|channel| channel.label.as_str()).eq([PING]) =>
             {
-                self.endpoint.accept(*session);
+                self.accept(*session);
                 pings.insert(*session)
             }
             Event::Message { session, channel, bytes } if pings.contains(session) => {
@@ -239,21 +261,16 @@ impl Party {
                 true
             }
             Event::Closed { session, .. } => pings.remove(session),
-            Event::Opened { session, .. } | Event::Path { session, .. } => pings.contains(session),
+            Event::Opened { session, .. } | Event::Path { session, .. } | Event::Peer { session, .. } => {
+                pings.contains(session)
+            }
             _ => false,
         }
     }
 
     fn notice(&self, event: &Event) {
         let (event, text) = match event {
-            Event::Path { session, path, .. } => {
-                let used = Some((*session, path.path));
-                if self.path.replace(used) == used {
-                    return;
-                }
-                let path = path.to_string();
-                (json!({"event": "path", "path": path}), format!("path: {path}"))
-            }
+            Event::Path { session, .. } | Event::Peer { session, .. } => return self.notice_path(*session),
             Event::Disconnected { .. } => {
                 (json!({"event": "disconnected"}), "no path to the other side; it is kept for a while".to_owned())
             }
@@ -275,6 +292,25 @@ impl Party {
         };
         self.tell(event, &text);
     }
+
+    fn notice_path(&self, session: SessionId) {
+        let Some(explanation) = self.explain(session).filter(|explanation| explanation.path.is_some()) else { return };
+        if self.told.borrow_mut().is_news(session, &explanation) {
+            let mut event = path::parts(&explanation);
+            event["event"] = "path".into();
+            self.tell(event, &format!("path: {explanation}"));
+        }
+    }
+}
+
+/// How direct paths are made, as command line and environment say.
+fn webrtc(args: &EndpointArgs) -> Result<WebrtcConfig, Failure> {
+    let text = |argument: &Option<String>| argument.clone().unwrap_or_default();
+    let mut config = direct::config_of(&text(&args.ice_servers), &text(&args.candidates))?;
+    let trust = trust::client(Files { ca: &args.ca, own: None });
+    // A system without authorities is no reason to go without direct paths.
+    config.gather.trust = if args.ca.is_empty() { trust.ok() } else { Some(trust?) };
+    Ok(config)
 }
 
 /// The word of `--token`.
@@ -294,6 +330,12 @@ fn trust(args: &EndpointArgs, relays: &[String]) -> Result<Option<ClientConfig>,
         }
     }
     Ok(None)
+}
+
+impl From<DirectError> for Failure {
+    fn from(error: DirectError) -> Self {
+        Self::new(Code::Usage, error.to_string())
+    }
 }
 
 impl From<EnvironmentError> for Failure {

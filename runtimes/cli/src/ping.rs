@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use switchboard::hub::SessionId;
 use switchboard_tokio::environment::{Environment, secret_key};
 
@@ -10,8 +9,7 @@ use crate::args::{IdArgs, PingArgs};
 use crate::meeting::{Meeting, Part};
 use crate::outcome::{Code, Failure};
 use crate::party::{PING, Party};
-use crate::report;
-use crate::signals;
+use crate::{path, report, signals};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +34,7 @@ async fn ping(party: &Party, session: SessionId, args: &PingArgs) -> Result<(), 
             tokio::time::sleep(args.interval).await;
         }
         if let Some(time) = ask(party, session, number).await? {
-            tell(party, session, args, number, time)?;
+            tell(party, session, args, (number, time))?;
             times.push(time);
         }
     }
@@ -67,14 +65,14 @@ async fn ask(party: &Party, session: SessionId, number: u32) -> Result<Option<Du
     tokio::time::timeout(PATIENCE, answer).await.ok().transpose()
 }
 
-fn tell(party: &Party, session: SessionId, args: &PingArgs, number: u32, time: Duration) -> Result<(), Failure> {
-    let path = party.endpoint.act(|endpoint, _| endpoint.path(session)).map(|path| path.to_string());
-    let path = path.unwrap_or_else(|| "no path".to_owned());
+fn tell(party: &Party, session: SessionId, args: &PingArgs, (number, time): (u32, Duration)) -> Result<(), Failure> {
+    let Some(explanation) = party.explain(session) else { return Ok(()) };
     if args.endpoint.json {
-        let ms = time.as_secs_f64() * 1e3;
-        return report::output(&json!({"number": number, "ms": ms, "path": path}).to_string());
+        let mut answer = path::parts(&explanation);
+        (answer["number"], answer["ms"]) = (number.into(), (time.as_secs_f64() * 1e3).into());
+        return report::output(&answer.to_string());
     }
-    report::output(&format!("answer {} from {}: {}; path: {path}", number + 1, args.id.id.short(), ms(time)))
+    report::output(&format!("answer {} from {}: {}; {explanation}", number + 1, args.id.id.short(), ms(time)))
 }
 
 fn ms(time: Duration) -> String {

@@ -1,6 +1,6 @@
 //! Who plays: relays and endpoints, each with a key that follows from the scenario's seed and its place.
 
-use crate::connect::{Endpoint, Options};
+use crate::connect::{Builder, Endpoint, Options};
 use crate::hub::{Policy, Quotas};
 use crate::link::noise::SecretKey;
 use crate::machine::Cx;
@@ -8,19 +8,70 @@ use crate::machine::limits::Limits;
 use crate::machine::rng::Rng;
 use crate::sim::scenario::{Cast, HostSpec};
 use crate::sim::{NatKind, Scenario};
+#[cfg(all(feature = "str0m", feature = "turn"))]
+use crate::stack::turn_server::{PeerPolicy, TurnSecret};
 use crate::transport::Reconnect;
+#[cfg(all(feature = "str0m", feature = "turn"))]
+use crate::transport::serve::TurnService;
+#[cfg(feature = "str0m")]
+use crate::transport::webrtc::WebrtcConfig;
 use crate::wire::identity::EndpointId;
 use std::time::Duration;
 
 const RELAY: &str = "relay";
+/// The port of STUN and TURN.
+#[cfg(all(feature = "str0m", feature = "turn"))]
+const STUN: u16 = 3478;
 
 pub(super) struct Troupe {
     scenario: Scenario,
+    #[cfg(feature = "str0m")]
+    direct: Option<WebrtcConfig>,
 }
 
 impl Troupe {
     pub(super) fn new(scenario: &Scenario) -> Self {
-        Self { scenario: scenario.clone() }
+        Self {
+            scenario: scenario.clone(),
+            #[cfg(feature = "str0m")]
+            direct: None,
+        }
+    }
+
+    /// Endpoints that make direct paths, and relays that serve STUN and TURN for it.
+    #[cfg(feature = "str0m")]
+    pub(super) fn with_direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
+        Self { direct: Some(config.clone()), ..Self::new(scenario) }
+    }
+
+    /// What is over and above a relay.
+    #[cfg(all(feature = "str0m", feature = "turn"))]
+    fn serve(&self, host: &HostSpec, builder: Builder, options: Options) -> Builder {
+        if self.direct.is_none() {
+            return builder.options(options);
+        }
+        let mut service = TurnService::new("rehearsal", TurnSecret::new("rehearsal"));
+        service.config.peers = PeerPolicy::Any;
+        service.uris = ["stun", "turn"].map(|scheme| format!("{scheme}:{}:{STUN}", host.name)).to_vec();
+        builder.options(Options { turn: Some(service), ..options }).listen(&format!("turn:0.0.0.0:{STUN}"))
+    }
+
+    #[cfg(not(all(feature = "str0m", feature = "turn")))]
+    fn serve(&self, _: &HostSpec, builder: Builder, options: Options) -> Builder {
+        builder.options(options)
+    }
+
+    #[cfg(feature = "str0m")]
+    fn make_direct(&self, builder: Builder) -> Builder {
+        match &self.direct {
+            Some(config) => builder.direct(config.clone()),
+            None => builder,
+        }
+    }
+
+    #[cfg(not(feature = "str0m"))]
+    fn make_direct(&self, builder: Builder) -> Builder {
+        builder
     }
 
     /// The names and ids of all that are not relays.
@@ -52,14 +103,15 @@ impl Cast<Endpoint> for Troupe {
         let place = self.scenario.hosts.iter().position(|other| other.name == host.name).unwrap_or_default();
         let reconnect = Reconnect::Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(5) };
         let limits = Limits::default();
-        let mut builder =
-            Endpoint::builder(self.secret(place)).options(Options { reconnect, limits, ..Options::default() });
+        let options = Options { reconnect, limits, ..Options::default() };
+        let mut builder = Endpoint::builder(self.secret(place));
         if host.role == RELAY {
-            builder = builder.relays_for(Policy::Open, Quotas::default());
+            builder = self.serve(host, builder, options).relays_for(Policy::Open, Quotas::default());
             for port in &host.ports {
                 builder = builder.listen(&format!("tcp:0.0.0.0:{port}"));
             }
         } else {
+            builder = self.make_direct(builder.options(options));
             builder = self.strings(host).iter().fold(builder, |builder, string| builder.relay(string));
         }
         let seed = self.scenario.seed ^ (place as u64 + 1) << 32 | u64::from(boot);

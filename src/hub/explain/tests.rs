@@ -6,7 +6,8 @@ const LATER: Instant = Instant::from_nanos(2);
 
 /// Two hosts with addresses of both families whose last attempt found no way.
 fn failed() -> Facts {
-    let outlook = Outlook { ipv4: true, ipv6: true, host: true, gathered: true, ..Outlook::default() };
+    let outlook =
+        Outlook { ipv4: true, ipv6: true, host: true, udp: UdpReach::Answers, gathered: true, ..Outlook::default() };
     Facts {
         upgrade: true,
         policy: PathPolicy::PreferDirect,
@@ -50,11 +51,7 @@ fn table() -> Vec<(Facts, NotDirect, &'static str)> {
         ),
         (rejected(Refusal::Policy.code()), N::Policy(Side::There), "the other side wants this session to be relayed"),
         (with(|facts, _| facts.live = false), N::NotAccepted, "the session is not accepted yet"),
-        (
-            with(|facts, _| (facts.path, facts.last) = (false, None)),
-            N::NoPath,
-            "no path is left over which one could be agreed on",
-        ),
+        (with(|facts, _| facts.path = false), N::NoPath, "no path is left over which one could be agreed on"),
         (
             with(|facts, _| (facts.initiator, facts.last) = (false, None)),
             N::NotTried(Side::There),
@@ -131,6 +128,16 @@ fn table() -> Vec<(Facts, NotDirect, &'static str)> {
             "UDP of both sides gets nowhere and no TURN server over TCP or TLS works",
         ),
         (
+            with(|facts, theirs| (facts.ours.udp, theirs.udp) = (UdpReach::Unknown, UdpReach::Unknown)),
+            N::NoServers(Sides::Both),
+            "both sides have no STUN or TURN server that tells by which address others get through",
+        ),
+        (
+            with(|_, theirs| theirs.udp = UdpReach::Unknown),
+            N::NoServers(Sides::There),
+            "the other side has no STUN or TURN server that tells by which address others get through",
+        ),
+        (
             with(|facts, theirs| (facts.ours.mapping, theirs.mapping) = (Mapping::Dependent, Mapping::Dependent)),
             N::BothNatsDependent,
             "both NATs choose a new port per destination and no TURN server is configured",
@@ -173,10 +180,22 @@ fn each_reason_follows_from_its_facts_and_says_so_in_words() {
 fn a_turn_server_that_works_leaves_no_reason_but_what_the_checks_say() {
     let facts = with(|facts, theirs| {
         (facts.ours.mapping, theirs.mapping) = (Mapping::Dependent, Mapping::Dependent);
-        (facts.ours.udp, facts.ours.ipv6, theirs.ipv4) = (UdpReach::Silent, false, false);
+        (facts.ours.ipv6, theirs.ipv4) = (false, false);
         (theirs.turn, theirs.relayed) = (TurnState::Works, true);
     });
     assert_eq!(why(&facts), NotDirect::ChecksUnanswered);
+}
+
+#[test]
+fn a_turn_server_of_one_side_does_not_help_the_other_if_that_gets_nowhere() {
+    let with = |turn| {
+        with(|facts, theirs| {
+            (facts.ours.udp, facts.ours.turn) = (UdpReach::Silent, turn);
+            (theirs.turn, theirs.relayed) = (TurnState::Works, true);
+        })
+    };
+    assert_eq!(why(&with(TurnState::NotConfigured)), NotDirect::UdpBlocked(Sides::Here));
+    assert_eq!(why(&with(TurnState::Refused(486))), NotDirect::TurnRefused { side: Side::Here, code: 486 });
 }
 
 #[test]

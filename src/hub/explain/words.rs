@@ -55,13 +55,18 @@ impl fmt::Display for NotDirect {
             Self::PathLost { .. } => f.write_str("the direct path fell silent and is being replaced"),
             Self::TooManyAttempts { .. } => f.write_str("there were too many attempts within a minute"),
             Self::TooManyPeers(side) => write!(f, "{side} has as many direct paths as allowed"),
-            Self::ClosedThere { code, text } => write!(f, "the other side has closed the direct path: {text} ({code})"),
-            Self::RefusedThere { code, text } => write!(f, "the other side refuses direct paths: {text} ({code})"),
+            Self::ClosedThere { code, text } => said(f, "the other side has closed the direct path", text, *code),
+            Self::RefusedThere { code, text } => said(f, "the other side refuses direct paths", text, *code),
             Self::Unanswered => f.write_str("the other side did not answer the offer"),
             Self::Unsignalled => f.write_str("the path in use is too slow to agree on another"),
             other => fmt_network(other, f),
         }
     }
+}
+
+/// What the other side has done, and its words for why where it has some.
+fn said(f: &mut fmt::Formatter<'_>, what: &str, text: &str, code: u8) -> fmt::Result {
+    if text.is_empty() { f.write_str(what) } else { write!(f, "{what}: {text} ({code})") }
 }
 
 /// What the network has against it.
@@ -77,6 +82,10 @@ fn fmt_network(reason: &NotDirect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         NotDirect::TurnUnreachable(side) => write!(f, "the TURN server of {side} does not answer"),
         NotDirect::UdpBlocked(sides) => {
             write!(f, "UDP of {sides} gets nowhere and no TURN server over TCP or TLS works")
+        }
+        NotDirect::NoServers(sides) => {
+            let verb = if *sides == Sides::Both { "have" } else { "has" };
+            write!(f, "{sides} {verb} no STUN or TURN server that tells by which address others get through")
         }
         NotDirect::BothNatsDependent => {
             f.write_str("both NATs choose a new port per destination and no TURN server is configured")

@@ -32,7 +32,7 @@ impl Core {
     pub(super) fn may_be_direct(&self, entry: &Entry) -> bool {
         let stands = entry.live().is_some_and(|session| session.path().is_some());
         let wanted = entry.purpose == Purpose::Application && entry.policy != PathPolicy::RelayOnly;
-        self.upgrades.transport.is_some() && !self.upgrades.leaving && stands && wanted && !self.is_neighbour(entry)
+        self.upgrades.is_here() && stands && wanted && !self.is_neighbour(entry)
     }
 
     /// Whether a link of the hub itself leads to the peer.

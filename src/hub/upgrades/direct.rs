@@ -147,7 +147,8 @@ impl Direct {
         limits: &Limits,
     ) -> Next {
         self.failures = if was_up { 0 } else { self.failures + 1 };
-        self.lost = if was_up { Some(now) } else { self.lost };
+        let wanted = matches!(end, PeerEnd::Bye { .. } | PeerEnd::Closed);
+        self.lost = if was_up { Some(now).filter(|_| !wanted) } else { self.lost };
         self.last = Some(end.clone());
         let refused = match end {
             PeerEnd::Rejected { code, .. } => Refusal::from_code(*code),

@@ -69,15 +69,16 @@ impl Core {
     }
 
     /// What is known of our ways out, now; told to those with whom an attempt is under way.
-    pub(super) fn on_outlook(&mut self, now: Instant, outlook: Outlook) {
+    pub(super) fn on_outlook(&mut self, now: Instant, outlook: Outlook, moves: u64) {
         let before = std::mem::replace(&mut self.upgrades.outlook, outlook);
-        if before == outlook {
+        let moved = std::mem::replace(&mut self.upgrades.moves, moves) != moves;
+        if before == outlook && !moved {
             return;
         }
         for id in self.upgrades.sessions.clone() {
             self.tell_outlook(now, id);
         }
-        if (before.ipv4, before.ipv6, before.policy) == (outlook.ipv4, outlook.ipv6, outlook.policy) {
+        if !moved && before.policy == outlook.policy {
             return;
         }
         // An attempt that is under way takes its part in it.

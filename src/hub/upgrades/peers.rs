@@ -108,8 +108,8 @@ impl Hub {
             some = true;
             self.core.on_peer(cx.now, peer, event);
         }
-        if let Some(outlook) = self.upgrade().map(|upgrade| upgrade.outlook()) {
-            self.core.on_outlook(cx.now, outlook);
+        if let Some((outlook, moves)) = self.upgrade().map(|upgrade| (upgrade.outlook(), upgrade.moves())) {
+            self.core.on_outlook(cx.now, outlook, moves);
         }
         some
     }

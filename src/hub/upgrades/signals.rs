@@ -45,7 +45,7 @@ impl Core {
 
     pub(super) fn may_answer(&mut self, now: Instant, id: SessionId) -> Result<(), (Refusal, &'static str)> {
         let limits = self.limits.clone();
-        let here = self.upgrades.transport.is_some() && !self.upgrades.leaving;
+        let here = self.upgrades.is_here();
         let Some(entry) = self.sessions.get_mut(id) else { return Err((Refusal::NoUpgrade, "")) };
         if !here || entry.purpose != Purpose::Application {
             return Err((Refusal::NoUpgrade, "no direct paths here"));

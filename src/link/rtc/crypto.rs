@@ -79,7 +79,12 @@ impl Crypto {
         (at - Instant::ZERO < NEVER).then_some(at)
     }
 
-    pub(super) fn build(&self, rng: &mut Rng, config: impl FnOnce() -> RtcConfig, now: std::time::Instant) -> str0m::Rtc {
+    pub(super) fn build(
+        &self,
+        rng: &mut Rng,
+        config: impl FnOnce() -> RtcConfig,
+        now: std::time::Instant,
+    ) -> str0m::Rtc {
         #[cfg(feature = "sim")]
         if let Provider::Seeded(dtls) = self.0.provider {
             return dtls.with_seed(rng.u64(), || config().build(now));

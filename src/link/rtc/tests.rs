@@ -227,5 +227,6 @@ fn datagrams_that_are_no_good_change_nothing() {
         pair.with(0, |rtc, cx| rtc.receive(cx, to, from, &junk));
     }
     assert!(pair.with(1, |rtc, cx| rtc.write(cx, BULK, true, b"still here")));
-    pair.run_until(Duration::from_secs(10), |pair| pair.messages(0).last().is_some_and(|last| last == b"still here")).unwrap();
+    pair.run_until(Duration::from_secs(10), |pair| pair.messages(0).last().is_some_and(|last| last == b"still here"))
+        .unwrap();
 }

@@ -309,3 +309,30 @@ fn requests_are_what_a_server_can_read() {
     let message = Message::from_bytes(&first).unwrap();
     assert!(message.has_method(ALLOCATE) && message.has_class(MessageClass::Request));
 }
+
+#[test]
+fn whatever_a_server_sends_it_neither_panics_nor_grows() {
+    for seed in 0..300 {
+        let mut rig = if seed % 2 == 0 { Rig::allocated() } else { Rig::new(true) };
+        let mut rng = Rng::from_u64(seed);
+        rig.turn.permit(rig.now, &mut rig.rng, peer());
+        for _ in 0..20 {
+            let request = rig.turn.pending.first().map_or_else(Vec::new, |pending| pending.bytes.clone());
+            let mut messages = vec![indication(peer(), b"hello"), message::channel_data(0x4000, b"hello", false)];
+            if !request.is_empty() {
+                messages.push(SERVER.refuse(&request, [401, 438, 437, 440, 300][rng.below(5) as usize]));
+            }
+            let mut message = messages.swap_remove(rng.below(messages.len() as u64) as usize);
+            for _ in 0..rng.below(4) {
+                let at = rng.below(message.len() as u64) as usize;
+                message[at] = rng.u32() as u8;
+            }
+            message.truncate(message.len() - rng.below(5) as usize);
+            if let Received::Data(_, source, range) = rig.receive(&message) {
+                assert!(source.ip() == peer().ip() && range.end <= message.len(), "seed {seed}");
+            }
+            assert!(rig.turn.pending.len() <= 4, "seed {seed}");
+            while rig.turn.poll_transmit().is_some() || rig.turn.poll_event().is_some() {}
+        }
+    }
+}

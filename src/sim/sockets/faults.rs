@@ -31,6 +31,16 @@ impl VirtualSockets {
         self.addresses.add(self.now, addresses);
     }
 
+    /// Which families the host has from now on, IPv4 first. Streams that stand are not touched.
+    pub(in crate::sim) fn set_families(&mut self, families: [bool; 2]) {
+        self.addresses.set_families(self.now, families);
+    }
+
+    /// The host's addresses are not told from now on.
+    pub(in crate::sim) fn set_unlisted(&mut self) {
+        self.addresses.set_unlisted(self.now);
+    }
+
     /// The link is there, or is not, and the host's addresses with it.
     pub(in crate::sim) fn set_plugged(&mut self, plugged: bool) {
         self.addresses.set_plugged(self.now, plugged);

@@ -69,6 +69,6 @@ pub struct GatherCounters {
     pub unwanted: u64,
     /// Sockets that could not be opened, or broke.
     pub sockets_failed: u64,
-    /// Permissions and channels that were not asked for because there were too many.
-    pub over_bound: u64,
+    /// How often an address of the host has come or gone.
+    pub moves: u64,
 }

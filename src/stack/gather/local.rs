@@ -82,9 +82,11 @@ pub(super) fn outlook(
     gathered: bool,
 ) -> Outlook {
     let has = |kind| locals.iter().any(|local| local.candidate.kind == kind);
+    let is_reachable = |host: &&Host| host.local.is_some() && !host.ip.is_loopback();
+    let reachable = |is_ipv4| hosts.iter().filter(is_reachable).any(|host| host.ip.is_ipv4() == is_ipv4);
     Outlook {
-        ipv4: hosts.iter().any(|host| host.local.is_some() && host.ip.is_ipv4()),
-        ipv6: hosts.iter().any(|host| host.local.is_some() && host.ip.is_ipv6()),
+        ipv4: reachable(true),
+        ipv6: reachable(false),
         host: has(CandidateKind::Host),
         reflexive: has(CandidateKind::ServerReflexive),
         relayed: has(CandidateKind::Relayed),

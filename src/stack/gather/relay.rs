@@ -135,21 +135,14 @@ impl Relay {
     }
 
     /// Begins, if it has not: from the socket, or by dialling.
-    pub(super) fn begin(
-        &mut self,
-        cx: &mut Cx<'_>,
-        config: &GatherConfig,
-        server: &Server,
-        ipv6: bool,
-        requests: &mut Requests,
-    ) {
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, config: &GatherConfig, server: &Server, requests: &mut Requests) {
         self.take_credentials(server);
         let is_waiting = self.retry.is_some_and(|retry| retry > cx.now);
         if self.turn.is_some() || is_waiting || (self.error.is_some() && self.retry.is_none()) {
             return;
         }
         match &mut self.way {
-            Way::Udp { .. } => self.allocate(cx, config, ipv6),
+            Way::Udp { .. } => self.allocate(cx, config),
             Way::Stream(None) => {
                 (self.began, self.retry, self.error) = (cx.now, None, None);
                 match Connection::open(cx, config, &self.uri, server.addresses(), requests) {
@@ -157,7 +150,7 @@ impl Relay {
                     Err(error) => self.error = Some(error),
                 }
             }
-            Way::Stream(Some(connection)) if connection.is_open() => self.allocate(cx, config, ipv6),
+            Way::Stream(Some(connection)) if connection.is_open() => self.allocate(cx, config),
             Way::Stream(Some(_)) => {}
         }
     }
@@ -176,12 +169,12 @@ impl Relay {
         }
     }
 
-    fn allocate(&mut self, cx: &mut Cx<'_>, config: &GatherConfig, ipv6: bool) {
+    fn allocate(&mut self, cx: &mut Cx<'_>, config: &GatherConfig) {
         let config = TurnConfig {
             username: self.user.0.clone(),
             credential: self.user.1.clone(),
             ipv4: true,
-            ipv6,
+            ipv6: true,
             stream: matches!(self.way, Way::Stream(_)),
             first: config.retransmission.first,
             sends: config.retransmission.sends,

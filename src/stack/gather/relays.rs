@@ -95,10 +95,9 @@ impl Gatherer {
                 self.relays.push(relay);
             }
         }
-        let ipv6 = self.hosts.iter().any(|host| host.ip.is_ipv6());
         for relay in &mut self.relays {
             if let Some(server) = self.servers.get(&relay.uri) {
-                relay.begin(cx, &self.config, server, ipv6, &mut self.requests);
+                relay.begin(cx, &self.config, server, &mut self.requests);
             }
         }
     }

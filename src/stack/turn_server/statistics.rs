@@ -1,6 +1,6 @@
 //! What a TURN server counts.
 
-/// What a [`TurnServer`] has passed on and dropped since it was made, in datagrams.
+/// What a [`TurnServer`](super::TurnServer) has passed on and dropped since it was made, in datagrams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TurnServerStatistics {
     /// From clients to peers.
@@ -17,7 +17,7 @@ pub struct TurnServerStatistics {
     pub overflows: u64,
     /// Dropped: an Allocate that came again while it was being served.
     pub repeats: u64,
-    /// Dropped because of [`Misbehaviour::Silent`].
+    /// Dropped because of [`Misbehaviour::Silent`](super::Misbehaviour::Silent).
     pub silenced: u64,
     /// Allocations refused by 486.
     pub over_quota: u64,

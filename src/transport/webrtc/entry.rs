@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use smallvec::SmallVec;
 
 use super::OWN;
+use crate::link::stun::{Body, Message};
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
 use crate::machine::payload::Kind;
@@ -133,7 +134,10 @@ impl Entry {
     }
 
     /// Whether so much more may go to an address, which perhaps knows nothing of us.
-    pub(super) fn may_send(&mut self, to: SocketAddr, bytes: usize, most: usize) -> bool {
+    pub(super) fn may_send(&mut self, from: SocketAddr, to: SocketAddr, bytes: usize, most: usize) -> bool {
+        if !can_reach(from, to) {
+            return false;
+        }
         if self.peer.pair().is_some_and(|(_, remote)| remote == to) {
             return true;
         }
@@ -148,10 +152,20 @@ impl Entry {
         fits
     }
 
-    /// Something has come from there.
-    pub(super) fn heard(&mut self, from: SocketAddr) {
-        if !self.unanswered.is_empty() {
-            self.unanswered.retain(|(address, _)| *address != from);
+    /// Something has come from there. Only what is signed shows that whoever is there knows of us.
+    pub(super) fn heard(&mut self, from: SocketAddr, data: &[u8]) {
+        let known = self.unanswered.iter().position(|(address, _)| *address == from);
+        if let Some(at) = known.filter(|_| self.is_signed(data)) {
+            self.unanswered.swap_remove(at);
+        }
+    }
+
+    fn is_signed(&self, data: &[u8]) -> bool {
+        let Ok(message) = Message::parse(data) else { return false };
+        match (&message.body, self.peer.passwords()) {
+            (Body::Request { .. }, (ours, _)) => message.is_signed_by(ours),
+            (Body::Success(_), (_, Some(theirs))) => message.is_signed_by(theirs),
+            _ => false,
         }
     }
 
@@ -162,7 +176,7 @@ impl Entry {
 
     /// Has a relay let an address in.
     pub(super) fn permit(&mut self, cx: &mut Cx<'_>, gatherer: &mut Gatherer, relayed: SocketAddr, remote: SocketAddr) {
-        if relayed.is_ipv4() == remote.is_ipv4() && !self.permitted.contains(&(relayed, remote)) {
+        if can_reach(relayed, remote) && !self.permitted.contains(&(relayed, remote)) {
             self.permitted.push((relayed, remote));
             gatherer.permit(cx, relayed, remote);
         }
@@ -181,4 +195,10 @@ impl Entry {
             gatherer.bind_channel(cx, local, remote);
         }
     }
+}
+
+/// Whether something at one address can be meant for the other: what the other side says is on our own loopback is not,
+/// unless we are there.
+const fn can_reach(from: SocketAddr, to: SocketAddr) -> bool {
+    from.is_ipv4() == to.is_ipv4() && (from.ip().is_loopback() || !to.ip().is_loopback())
 }

@@ -263,6 +263,11 @@ impl Upgrade for Pipes {
         Some(PeerReport { state, ..PeerReport::default() })
     }
 
+    fn moves(&self) -> u64 {
+        let Outlook { ipv4, ipv6, .. } = self.outlook();
+        u64::from(ipv4) | u64::from(ipv6) << 1
+    }
+
     fn outlook(&self) -> Outlook {
         *self.dials.outlook.lock().unwrap()
     }

@@ -33,6 +33,15 @@ pub(crate) struct EndpointArgs {
     #[arg(long, value_enum, default_value_t = PathArg::PreferDirect)]
     pub(crate) path: PathArg,
 
+    /// STUN and TURN servers for direct paths, beside those that relays hand out: stun:HOST:PORT, several separated by
+    /// commas; or JSON as browsers take it
+    #[arg(long, env = "SWITCHBOARD_ICE_SERVERS", value_name = "SERVERS", hide_env_values = true)]
+    pub(crate) ice_servers: Option<String>,
+
+    /// Which of our addresses the other endpoint may learn on a direct path: all, or relay for those at TURN servers
+    #[arg(long, env = "SWITCHBOARD_CANDIDATES", value_name = "KINDS")]
+    pub(crate) candidates: Option<String>,
+
     /// Write what happens to standard error as JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,

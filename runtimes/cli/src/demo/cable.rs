@@ -44,10 +44,6 @@ impl Cable {
         self.state.send_replace(state);
     }
 
-    pub(super) fn state(&self) -> State {
-        *self.state.borrow()
-    }
-
     /// How many bytes it has passed, both ways.
     pub(super) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// Messages that are sent.
-pub(super) const COUNT: u64 = 2_000;
+pub(super) const COUNT: u64 = 3_000;
+
+/// What is so near to a change belongs to it.
+const NEAR: Duration = Duration::from_millis(50);
 
 /// The message with one number: its size and content follow from the number.
 pub(super) fn payload(number: u64) -> Vec<u8> {
@@ -24,7 +27,8 @@ const fn size(number: u64) -> usize {
 pub(super) struct Tally {
     seen: Vec<bool>,
     highest: Option<u64>,
-    last_at: Option<Instant>,
+    /// When each came.
+    arrivals: Vec<Instant>,
     pub(super) received: u64,
     pub(super) lost: u64,
     pub(super) repeated: u64,
@@ -39,7 +43,7 @@ impl Tally {
         Self {
             seen: vec![false; COUNT as usize],
             highest: None,
-            last_at: None,
+            arrivals: Vec::new(),
             received: 0,
             lost: COUNT,
             repeated: 0,
@@ -52,8 +56,8 @@ impl Tally {
     pub(super) fn count(&mut self, now: Instant, bytes: &[u8]) {
         let Some(number) = number(bytes).filter(|number| payload(*number) == bytes) else { return };
         self.received += 1;
-        self.stall = self.stall.max(self.last_at.map_or(Duration::ZERO, |last| now - last));
-        self.last_at = Some(now);
+        self.stall = self.stall.max(self.arrivals.last().map_or(Duration::ZERO, |last| now - *last));
+        self.arrivals.push(now);
         if std::mem::replace(&mut self.seen[number as usize], true) {
             self.repeated += 1;
             return;
@@ -63,6 +67,12 @@ impl Tally {
             self.out_of_order += 1;
         }
         self.highest = self.highest.max(Some(number));
+    }
+
+    /// The longest time from one message to the next, around one moment.
+    pub(super) fn stall_at(&self, moment: Instant) -> Duration {
+        let around = self.arrivals.windows(2).filter(|pair| pair[0] <= moment + NEAR && pair[1] + NEAR >= moment);
+        around.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 
     /// Whether each message has come.
@@ -116,6 +126,8 @@ mod tests {
             tally.count(start + Duration::from_millis(at), &payload(number));
         }
         assert_eq!(tally.stall, Duration::from_millis(300));
+        let around = |at| tally.stall_at(start + Duration::from_millis(at)).as_millis();
+        assert_eq!((around(5), around(100), around(355), around(380)), (1, 300, 300, 94));
     }
 
     fn counted(numbers: impl Iterator<Item = u64>) -> Tally {

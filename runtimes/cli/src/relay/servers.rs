@@ -31,7 +31,7 @@ impl Servers {
         let mut service = TurnService::new("switchboard", secret(args)?);
         service.config.announce = args.turn_public.clone();
         service.config.loopback = args.turn_loopback;
-        service.config.rate_per_user = Some(args.turn_rate.unwrap_or(service.config.rate_per_user.unwrap_or(u64::MAX)));
+        service.config.rate_per_user = args.turn_rate.or(service.config.rate_per_user);
         service.config.allocations_per_user = args.turn_allocations.unwrap_or(service.config.allocations_per_user);
         if !args.turn_allow.is_empty() {
             service.config.peers = PeerPolicy::AllowList(args.turn_allow.clone());

@@ -30,6 +30,8 @@ impl Program {
             .args(args)
             .env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/config"))
             .env_remove("SWITCHBOARD_RELAYS")
+            .env_remove("SWITCHBOARD_ICE_SERVERS")
+            .env_remove("SWITCHBOARD_CANDIDATES")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@ mod cable;
 mod chats;
 mod child;
 mod demo;
+mod directs;
 mod failures;
 mod files;
 mod forwards;

@@ -1,0 +1,72 @@
+//! Rehearsals with direct paths: on every kind of link that people have, and in scenarios that do their worst.
+
+use std::time::Duration;
+
+use switchboard::connect::Endpoint;
+use switchboard::connect::rehearsal::{Outcome, Rehearsal, on_profile};
+use switchboard::sim::scenario::Shape;
+use switchboard::sim::{Profile, Scenario, World};
+use switchboard::transport::webrtc::WebrtcConfig;
+
+use crate::party::epoch;
+
+fn play(scenario: &Scenario) -> Outcome {
+    let config = WebrtcConfig::new(World::<Endpoint>::new(scenario.seed).crypto(epoch()));
+    let outcome = Rehearsal::direct(scenario, &config).run(&mut |_| {});
+    outcome.unwrap_or_else(|flaw| panic!("{flaw}"))
+}
+
+fn relayed(scenario: &Scenario) -> Outcome {
+    Rehearsal::new(scenario).run(&mut |_| {}).unwrap_or_else(|flaw| panic!("{flaw}"))
+}
+
+/// The longest times without a message: in the median, and at most.
+fn stalls(outcomes: &[Outcome]) -> (Duration, Duration) {
+    let mut stalls: Vec<_> = outcomes.iter().map(|outcome| outcome.longest_stall).collect();
+    stalls.sort();
+    (stalls[stalls.len() / 2], stalls[stalls.len() - 1])
+}
+
+fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
+    0..if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|mode| mode == "full") { many } else { few }
+}
+
+#[test]
+fn two_endpoints_connect_and_converge_on_every_kind_of_link() {
+    for profile in Profile::ALL.into_iter().filter(|profile| *profile != Profile::Absurd) {
+        let outcomes: Vec<_> = seeds(10, 100).map(|seed| play(&on_profile(profile, seed))).collect();
+        let without: Vec<_> = seeds(10, 100).map(|seed| relayed(&on_profile(profile, seed))).collect();
+        let direct = outcomes.iter().filter(|outcome| outcome.went_direct > 0).count();
+        let changes: u64 = outcomes.iter().map(|outcome| outcome.path_changes).sum();
+        let slowest = outcomes.iter().map(|outcome| outcome.converged_after).max().unwrap();
+        println!(
+            "{profile}: {direct} of {} direct; longest stall {:?}, relayed only {:?}; {changes} changes; \
+             converged within {slowest:?}",
+            outcomes.len(),
+            stalls(&outcomes),
+            stalls(&without),
+        );
+        assert!(outcomes.iter().all(|outcome| outcome.closed == 0 && outcome.forgotten == 0), "{outcomes:?}");
+        assert!(direct * 10 >= outcomes.len() * 7, "{profile}: {direct}");
+    }
+}
+
+#[test]
+fn scenarios_that_do_their_worst_break_no_promise() {
+    let shape = Shape::default();
+    let outcomes: Vec<_> = seeds(10, 300).map(|seed| play(&shape.from_seed(seed))).collect();
+    let direct = outcomes.iter().filter(|outcome| outcome.went_direct > 0).count();
+    let (changes, closed) = outcomes.iter().fold((0, 0), |(a, b), o| (a + o.path_changes, b + o.closed));
+    println!("{} scenarios, {direct} with direct paths: {changes} changes, {closed} sessions ended", outcomes.len());
+    assert!(direct > 0);
+}
+
+#[test]
+fn a_rehearsal_with_direct_paths_repeats() {
+    for seed in 0..3 {
+        let scenario = Shape::default().from_seed(seed);
+        assert_eq!(play(&scenario), play(&scenario), "seed {seed}");
+        let scenario = on_profile(Profile::CongestedWifi, seed);
+        assert_eq!(play(&scenario), play(&scenario), "seed {seed}");
+    }
+}
