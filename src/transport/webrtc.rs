@@ -91,6 +91,9 @@ pub struct WebrtcCounters {
     /// They were not sent: the address has not answered what was sent to it before, or it is a loopback address and ours
     /// is not.
     pub unanswered: u64,
+    /// Messages, and no datagrams: they were larger than a foreign peer or the engine takes, or empty, which the engine
+    /// does not send.
+    pub unwritten: u64,
 }
 
 /// All direct peers of a process.
@@ -420,8 +423,11 @@ impl Webrtc {
                 continue;
             }
             let binary = message.kind == Kind::Binary;
-            if !entry.peer.write(cx, channel, binary, &scratch) {
-                break;
+            if scratch.is_empty() || !entry.peer.write(cx, channel, binary, &scratch) {
+                self.counters.unwritten += 1;
+                if entry.partner == Partner::Own {
+                    break;
+                }
             }
         }
         if scratch.capacity() > self.config.packet * 2 {

@@ -15,7 +15,8 @@ const browser = await Browser.start(null, {
   args: ['--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns'],
   permissions: ['camera', 'microphone'],
 });
-const LENGTHS = [0, 1, 1000, 16_384, 65_536];
+// Not 0: the engine of our peers sends nothing for an empty message.
+const LENGTHS = [1, 1000, 16_384, 65_536];
 
 /** A page whose peer is connected with ours. Who `offers`: 'page' or 'peer'. */
 async function connected(scene, offers, media = false) {
@@ -55,7 +56,8 @@ test('bytes and text of any length come back as what they were', async (scene) =
 
 test('of an offer with audio and video, both are declined and the channels open', async (scene) => {
   const page = await connected(scene, 'page', true);
-  assert.deepEqual(await page.evaluate(() => Rtc.directions()), ['inactive', 'inactive']);
+  // Transceivers whose section was declined are stopped, and gone (W3C WebRTC, section 4.4.1.5).
+  assert.deepEqual(await page.evaluate(() => Rtc.directions()), []);
   assert.deepEqual(await within(page.evaluate(() => Rtc.echoes('bulk', 10, 200)), '10 messages'), []);
 });
 

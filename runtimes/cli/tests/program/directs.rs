@@ -22,18 +22,16 @@ fn two_pipes_become_direct_and_say_so_on_both_sides() {
 }
 
 #[test]
-fn with_relay_only_at_either_side_nothing_is_direct_and_both_say_why() {
+fn with_relay_only_at_either_side_nothing_is_direct_and_people_are_told_why() {
     let (_relay, string) = Program::relay(&["--listen", "tcp:127.0.0.1:0"]);
     let only = ["--path", "relay-only"];
-    for (there, here) in [(&only[..], &[][..]), (&[], &only)] {
-        let [mut waiting, mut dialled] = pipes(&string, there, here);
-        for (pipe, is_own) in [(&mut waiting, !there.is_empty()), (&mut dialled, !here.is_empty())] {
-            let side = if is_own { "this side" } else { "the other side" };
-            let reason = format!("{side} wants this session to be relayed");
-            let path = (0..2).map(|_| pipe.line_after("path: relayed")).find(|path| path.contains(&reason));
-            assert!(path.is_some(), "{reason}");
-        }
-    }
+    let [mut waiting, mut dialled] = pipes(&string, &only, &[]);
+    says_relayed(&mut waiting, "this side wants this session to be relayed");
+    says_relayed(&mut dialled, "the other side wants this session to be relayed");
+    // Who dials begins; the other side only sees that it does not.
+    let [mut waiting, mut dialled] = pipes(&string, &[], &only);
+    says_relayed(&mut waiting, "the other side is to begin");
+    says_relayed(&mut dialled, "this side wants this session to be relayed");
 }
 
 #[test]
@@ -78,8 +76,7 @@ fn servers_and_candidates_that_are_none_are_refused_with_what_to_write() {
         (["--ice-servers", "a.example"], "stun:HOST:PORT"),
         (["--candidates", "host"], "neither all nor relay"),
     ] {
-        let args = [&["pipe", "--key", &new_key(), "--relay", "tcp:127.0.0.1:1"], &args[..]].concat();
-        let ended = run(&args, b"");
+        let ended = run(&[&["pipe", "--key", &new_key(), "--relay", "tcp:127.0.0.1:1"], &args[..]].concat(), b"");
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains(advice), "{}", ended.stderr);
     }
@@ -91,4 +88,13 @@ fn pipes(relay: &str, there: &[&str], here: &[&str]) -> [Program; 2] {
     let id = waiting.line_after("waiting as ");
     let dialled = Program::start(&[&["pipe", &id, "--key", &new_key(), "--relay", relay], here].concat());
     [waiting, dialled]
+}
+
+/// It says so with its first word of the path, or once the first try has ended.
+fn says_relayed(pipe: &mut Program, reason: &str) {
+    let first = pipe.line_after("path: relayed");
+    if !first.contains(reason) {
+        let second = pipe.line_after("path: relayed");
+        assert!(second.contains(reason), "{first}\n{second}");
+    }
 }
