@@ -114,6 +114,10 @@ impl Upgrade for Contrary {
         self.inner.report(peer)
     }
 
+    fn moves(&self) -> u64 {
+        self.inner.moves()
+    }
+
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
     }
