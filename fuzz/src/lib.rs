@@ -17,6 +17,7 @@ mod hub;
 mod memory;
 mod messages;
 mod opening;
+mod peers;
 mod proof;
 mod rooms;
 mod script;
@@ -35,6 +36,7 @@ pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use hub::{frame, hub};
 pub use messages::{framed, websocket_client, websocket_server};
 pub use opening::session_opening;
+pub use peers::{gatherer, peer_pair};
 pub use proof::link_proof;
 pub use rooms::{room_host, room_message, signal};
 pub use session::{session_packet, session_peer};
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("connection_string", connection_string),
     ("frame", frame),
     ("framed", framed),
+    ("gatherer", gatherer),
     ("http_connect", http_connect),
     ("http_request", http_request),
     ("hub", hub),
@@ -62,6 +65,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link_proof", link_proof),
     ("negotiation", negotiation),
     ("paste", paste),
+    ("peer_pair", peer_pair),
     ("room_host", room_host),
     ("room_message", room_message),
     ("sdp", sdp),

@@ -181,6 +181,7 @@ pub struct Rtc {
     engine: Box<str0m::Rtc>,
     crypto: Crypto,
     /// Of a world: seeds what the engine draws.
+    #[cfg(feature = "sim")]
     rng: Option<Rng>,
     partner: Partner,
     local: Local,
@@ -205,6 +206,7 @@ impl Rtc {
     /// The engine's, in words: there is no randomness, or a certificate that does not fit.
     pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, partner: Partner, controls: bool) -> Result<Self, String> {
         let (ufrag, password) = (ice_chars(cx.rng, 8), ice_chars(cx.rng, 24));
+        #[cfg(feature = "sim")]
         let rng = crypto.is_seeded().then(|| cx.rng.fork());
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
         let now = crypto.std(cx.now);
@@ -215,6 +217,7 @@ impl Rtc {
         Ok(Self {
             engine,
             crypto: crypto.clone(),
+            #[cfg(feature = "sim")]
             rng,
             partner,
             local,

@@ -5,6 +5,8 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+#[cfg(feature = "str0m")]
+mod direct;
 mod runs;
 
 use std::ffi::OsStr;
@@ -16,8 +18,12 @@ use runs::lines;
 const CHILD: &str = "SWITCHBOARD_HASHES";
 
 fn lines_of(program: &OsStr) -> Vec<String> {
+    lines_by(program, "hashes_for_whoever_asks")
+}
+
+fn lines_by(program: &OsStr, test: &str) -> Vec<String> {
     let output = Command::new(program)
-        .args(["--exact", "hashes_for_whoever_asks", "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(CHILD, "1")
         .output()
         .expect("the test can be started");
@@ -54,4 +60,27 @@ fn a_scenario_is_the_same_run_in_this_process_in_others_and_in_another_build() {
         None => println!("SWITCHBOARD_TWIN is not set: no other build was asked"),
     }
     println!("{} runs are the same", ours.len());
+}
+
+#[cfg(feature = "str0m")]
+#[test]
+fn hashes_of_direct_paths_for_whoever_asks() {
+    if std::env::var_os(CHILD).is_some() {
+        direct::lines().iter().for_each(|line| println!("\n{line}"));
+    }
+}
+
+#[cfg(feature = "str0m")]
+#[test]
+fn a_scenario_with_direct_paths_is_the_same_run_in_this_process_and_in_others() {
+    if std::env::var_os(CHILD).is_some() {
+        return;
+    }
+    let ours = direct::lines();
+    same(&ours, &direct::lines(), "this process once more");
+    let this = std::env::current_exe().expect("this test has a path");
+    same(&ours, &lines_by(this.as_os_str(), "hashes_of_direct_paths_for_whoever_asks"), "a fresh process");
+    let direct = ours.iter().filter(|line| !line.ends_with(", 0 times direct")).count();
+    println!("{} runs are the same, {direct} of them with direct paths", ours.len());
+    assert!(direct * 2 > ours.len());
 }

@@ -114,15 +114,7 @@ impl Upgrade for Contrary {
         self.inner.report(peer)
     }
 
-    fn moves(&self) -> u64 {
-        self.inner.moves()
-    }
-
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
-    }
-
-    fn moves(&self) -> u64 {
-        self.inner.moves()
     }
 }

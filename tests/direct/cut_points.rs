@@ -5,6 +5,9 @@
 //! happens in the world; then each run takes one of these moments, and cuts the two hosts off from each other there,
 //! one way or both. The relay stays within reach. Some cuts heal before anybody can notice, some while the path is
 //! suspect, some while a replacement is under way, some never. CI takes some points, `SWITCHBOARD_CAMPAIGN=full` more.
+//!
+//! The link's queue takes longer to pass what the reliable channels fill it with than a message of the channels with a
+//! lifetime may live: most of theirs are lost, cut or not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! Every pair of kinds of NAT, with every sort of servers, by every family: which path a session comes to have, held
 //! against the oracle, and how long that takes and what it costs, held against the tables in `golden/`.
 //!
-//! A run plays each two kinds once with each sort of servers, in one of their orders and by one of the families;
-//! `SWITCHBOARD_CAMPAIGN=full` plays all, and `SWITCHBOARD_GOLDEN=write` does so and writes the tables anew. What becomes of a cell must be as the table says; its figures may differ by a quarter, so that a table
-//! is out of date only when something has really changed.
+//! `SWITCHBOARD_GOLDEN=write` writes the tables anew. What becomes of a cell must be as the table says; its figures may
+//! differ by a quarter, so that a table is out of date only when something has really changed.
 //!
 //! A cell reads `D162/4/0`: a direct path (`D`), one through TURN (`T`), or none, so that the hub's relay carries all
 //! (`R`); the milliseconds from the session's start until both sides use the path, or a letter for the reason that is
-//! explained (`golden.rs`); kilobytes through the hub's relay, and through TURN, for signals and 60 messages of 1,000 bytes.
+//! explained (`golden.rs`); kilobytes through the hub's relay, and through TURN, for signals and 60 messages of 1,000
+//! bytes.
 
 mod cell;
 mod golden;
@@ -16,36 +16,17 @@ mod networks;
 use std::collections::BTreeMap;
 
 use cell::{Cell, Family, Outcome, Servers};
-use switchboard::machine::rng::Rng;
 use switchboard::sim::NatKind;
-
-type Pair = [NatKind; 2];
-
-fn is_campaign() -> bool {
-    golden::writes() || std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full")
-}
-
-/// The cells to be played with one sort of servers.
-fn places(rng: &mut Rng) -> Vec<(Family, Pair)> {
-    let all = NatKind::ALL.into_iter().flat_map(|a| NatKind::ALL.map(|b| [a, b]));
-    if is_campaign() {
-        return all.flat_map(|pair| Family::ALL.map(|family| (family, pair))).collect();
-    }
-    let ordered = all.filter(|[a, b]| a <= b);
-    ordered.map(|[a, b]| (one_of(rng), if rng.chance(0.5) { [a, b] } else { [b, a] })).collect()
-}
-
-/// IPv4 twice as often as the others: it has the NATs.
-fn one_of(rng: &mut Rng) -> Family {
-    [Family::V4, Family::V4, Family::V6, Family::Both][rng.below(4) as usize]
-}
 
 /// Plays the cells of one sort of servers.
 fn play(servers: Servers) {
-    let mut rng = Rng::from_u64(servers as u64 + 1);
     let mut cells = BTreeMap::new();
     let mut wrong = Vec::new();
-    for (family, pair) in places(&mut rng) {
+    let places = Family::ALL.into_iter().flat_map(|family| {
+        let row = move |a| NatKind::ALL.map(|b| (family, [a, b]));
+        NatKind::ALL.into_iter().flat_map(row)
+    });
+    for (family, pair) in places {
         let cell = Cell::play(servers, family, pair);
         wrong.extend(cell.flaw(servers, family, pair));
         cells.insert((family, pair), cell);

@@ -43,7 +43,7 @@ impl Party {
         let mut hosts = Vec::new();
         for (n, name) in ["ada", "bob"].into_iter().enumerate() {
             let endpoint = builder(n as u64 + 2).relay("tcp:198.18.0.1:7000").direct(config.clone());
-            let endpoint = endpoint.build(&mut Rng::from_u64(seed ^ n as u64 + 2)).unwrap();
+            let endpoint = endpoint.build(&mut Rng::from_u64(seed ^ (n as u64 + 2))).unwrap();
             hosts.push(match nats[n] {
                 None => world.host(name, endpoint),
                 Some(kind) => {

@@ -331,3 +331,21 @@ fn a_rule_that_the_other_side_broke_is_told() {
     scene.run_for(SECOND);
     explains(&mut scene, ADA, &NotDirect::PeerMisbehaved(String::new()));
 }
+
+/// A reason that is added needs a world above, and a place here.
+#[test]
+fn each_reason_has_its_world() {
+    const fn has_a_world(reason: &NotDirect) -> bool {
+        use NotDirect as N;
+        match reason {
+            N::NoUpgradeHere | N::NoUpgradeThere | N::Policy(_) | N::NotAccepted | N::NoPath | N::NotTried(_) => true,
+            N::Trying { .. } | N::PathLost { .. } | N::TooManyAttempts { .. } | N::TooManyPeers(_) => true,
+            N::ClosedThere { .. } | N::RefusedThere { .. } | N::Unanswered | N::Unsignalled => true,
+            N::NoAddress(_) | N::FamiliesDiffer | N::RelayOnlyWithoutTurn(_) => true,
+            N::TurnWrongCredentials(_) | N::TurnRefused { .. } | N::TurnUnreachable(_) => true,
+            N::UdpBlocked(_) | N::NoServers(_) | N::BothNatsDependent | N::DependentAndFiltered { .. } => true,
+            N::ChecksUnanswered | N::HandshakeFailed(_) | N::PeerMisbehaved(_) => true,
+        }
+    }
+    assert!(has_a_world(&NotDirect::NoPath));
+}

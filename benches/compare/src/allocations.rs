@@ -1,9 +1,14 @@
-//! Counts what sessions allocate: `switchboard-allocations session-64B | hub-idle NUMBER`.
+//! Counts what sessions allocate: `switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER`.
 //!
 //! A program of its own, for the counter replaces the allocator of whoever is linked with it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use switchboard::link::rtc::Crypto;
+use switchboard::machine::rng::Rng;
+use switchboard_compare::crowd::Crowd;
+use switchboard_compare::engines::ours::epoch;
 use switchboard_compare::exchange::{Exchange, PRIVATE, RELAYED};
 use switchboard_compare::lab::Lab;
 
@@ -11,13 +16,21 @@ use switchboard_compare::lab::Lab;
 const BURST: usize = 1000;
 const BURSTS: usize = 1000;
 
+/// What the allocator itself needs for each block.
+const BLOCK: i64 = 16;
+
+std::thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["session-64B"] => [PRIVATE, RELAYED].into_iter().for_each(|info| println!("{}", per_message(info))),
+        ["rtc-idle", number] => println!("{}", of_peers(number.parse().expect("a number of peers"))),
         ["hub-idle", number] => println!("{}", per_session(number.parse().expect("a number of sessions"))),
-        _ => panic!("usage: switchboard-allocations session-64B | hub-idle NUMBER"),
+        _ => panic!("usage: switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER"),
     }
 }
 
@@ -38,4 +51,17 @@ fn per_session(number: usize) -> f64 {
         lab.pass(Duration::from_secs(10));
     });
     counted.bytes_current as f64 / number as f64 / 2.0
+}
+
+/// Bytes that an endpoint holds with so many idle direct peers, what the allocator adds included.
+fn of_peers(number: usize) -> i64 {
+    let crypto = Crypto::new(epoch(), &mut Rng::from_u64(1)).expect("a certificate is made");
+    let mut crowd = Crowd::new(&crypto, |act| {
+        let counted = allocation_counter::measure(act);
+        HELD.set(HELD.get() + counted.bytes_current + BLOCK * counted.count_current);
+    });
+    let before = HELD.get();
+    crowd.grow(number);
+    crowd.pass(Duration::from_secs(30));
+    HELD.get() - before
 }

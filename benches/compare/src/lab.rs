@@ -1,4 +1,7 @@
-//! Hubs in one thread, joined by cables that count what is handed to them.
+//! Hubs in one thread, joined by cables that count what is handed to them, and by datagrams where they find a direct
+//! path.
+
+mod sockets;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,7 +17,10 @@ use switchboard::machine::port::{PortChange, PortRequest, PortSpec};
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::machine::{Cx, Fill, Input, Machine, Output};
+use switchboard::transport::webrtc::{Webrtc, WebrtcConfig};
 use switchboard::transport::{LinkInfo, Side, Transport, TransportCommand, TransportEvent};
+
+use sockets::{Sent, Sockets};
 
 /// The delay of a cable.
 const DELAY: Duration = Duration::from_micros(25);
@@ -25,6 +31,7 @@ pub struct Lab {
     nodes: Vec<Node>,
     cables: Vec<[Plug; 2]>,
     under_way: VecDeque<(usize, PortId, Vec<u8>)>,
+    datagrams: VecDeque<Sent>,
 }
 
 /// One end of a cable, and what was handed to it.
@@ -43,6 +50,7 @@ struct Node {
     deadline: Option<Instant>,
     ready: Vec<PortId>,
     opened: Option<PortId>,
+    sockets: Sockets,
     buf: Buf,
 }
 
@@ -51,13 +59,63 @@ struct Node {
 pub struct Happened {
     pub opened: usize,
     pub messages: usize,
+    /// The last change of a path was to a direct one.
+    pub direct: bool,
 }
 
 impl Lab {
     /// As many hubs; those from `relays` on pass messages on.
     pub fn new(hubs: usize, relays: usize) -> Self {
-        let nodes = (0..hubs).map(|n| Node::new(n as u64, n >= relays)).collect();
-        Self { now: Instant::from_nanos(1_000_000_000), nodes, cables: Vec::new(), under_way: VecDeque::new() }
+        let nodes = (0..hubs).map(|n| Node::new(n, n >= relays)).collect();
+        let now = Instant::from_nanos(1_000_000_000);
+        Self { now, nodes, cables: Vec::new(), under_way: VecDeque::new(), datagrams: VecDeque::new() }
+    }
+
+    /// Two hubs that may find direct paths, and the relay through which they meet.
+    pub fn direct(config: &WebrtcConfig) -> Self {
+        let mut lab = Self::new(3, 2);
+        for n in [0, 1] {
+            let now = lab.now;
+            lab.nodes[n].act(now, |hub, cx| _ = hub.set_upgrade(cx, Box::new(Webrtc::new(config.clone()))));
+            lab.join(n, 2);
+        }
+        lab
+    }
+
+    /// Opens a session from the first hub to the second, and waits until it has a direct path.
+    pub fn open_direct(&mut self) -> SessionId {
+        let session = self.open(0, 1);
+        let mut direct = [false; 2];
+        for _ in 0..10_000 {
+            for n in [1, 0] {
+                direct[n] |= self.look(n).direct;
+            }
+            if direct == [true; 2] {
+                return session;
+            }
+            self.pass(Duration::from_millis(1));
+        }
+        panic!("no direct path");
+    }
+
+    /// Sends so many messages at once, as far as the session takes them, until all have arrived.
+    pub fn burst(&mut self, session: SessionId, message: &[u8], count: usize) {
+        let (mut unsent, mut heard) = (count, 0);
+        for _ in 0..1_000_000 {
+            let now = self.now;
+            let sends = |hub: &mut Hub, cx: &mut Cx<'_>| hub.send(cx, session, ChannelId(1), message).is_ok();
+            while unsent > 0 && self.nodes[0].act(now, sends) {
+                unsent -= 1;
+            }
+            self.settle();
+            heard += self.look(1).messages;
+            if heard == count {
+                return;
+            }
+            self.look(0);
+            self.pass(DELAY);
+        }
+        panic!("{} messages have not arrived", count - heard);
     }
 
     /// Joins two hubs.
@@ -124,6 +182,7 @@ impl Lab {
                 Event::Incoming { session, .. } => self.nodes[node].act(now, |hub, cx| hub.accept(cx, session)),
                 Event::Opened { .. } => happened.opened += 1,
                 Event::Message { .. } => happened.messages += 1,
+                Event::Path { path, .. } => happened.direct = path.direct,
                 Event::Closed { reason, .. } => panic!("a session has ended: {reason}"),
                 Event::Disconnected { .. } => panic!("a session has lost its path"),
                 _ => {}
@@ -166,10 +225,11 @@ impl Lab {
                     self.fill(node, port);
                 }
             }
-            if self.under_way.is_empty() {
+            if self.under_way.is_empty() && self.datagrams.is_empty() {
                 return;
             }
             self.now = self.now + DELAY;
+            self.carry_datagrams();
             for (node, port, mut message) in std::mem::take(&mut self.under_way) {
                 let now = self.now;
                 self.nodes[node].act(now, |hub, cx| hub.handle(cx, Input::Receive(port, &mut message)));
@@ -179,6 +239,9 @@ impl Lab {
     }
 
     fn fill(&mut self, index: usize, port: PortId) {
+        if let Some(socket) = self.nodes[index].sockets.address(port) {
+            return self.fill_datagrams(index, port, socket);
+        }
         let node = &mut self.nodes[index];
         let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut node.rng, ids: &mut node.ids };
         if node.hub.fill(&mut cx, port, &mut node.buf) == Fill::More {
@@ -207,14 +270,14 @@ fn find(cables: &[[Plug; 2]], node: usize, port: PortId) -> (usize, usize) {
 }
 
 impl Node {
-    fn new(seed: u64, relays: bool) -> Self {
-        let mut rng = Rng::from_u64(seed);
+    fn new(number: usize, relays: bool) -> Self {
+        let mut rng = Rng::from_u64(number as u64);
         let identity = Identity::new(SecretKey::generate(&mut rng), &mut rng);
         let policy = if relays { Policy::Open } else { Policy::Closed };
         let quotas = Quotas { sessions: usize::MAX, ..Quotas::default() };
         let hub = Hub::new(identity, Config { limits: Limits::default(), policy, quotas, ..Config::default() });
-        let (ids, buf) = (Ids::new(), Buf::new(64 * 1024));
-        Self { hub, rng, ids, deadline: None, ready: Vec::new(), opened: None, buf }
+        let (ids, buf, sockets) = (Ids::new(), Buf::new(64 * 1024), Sockets::new(number));
+        Self { hub, rng, ids, deadline: None, ready: Vec::new(), opened: None, sockets, buf }
     }
 
     fn act<R>(&mut self, now: Instant, act: impl FnOnce(&mut Hub, &mut Cx<'_>) -> R) -> R {
@@ -225,12 +288,14 @@ impl Node {
     fn drain(&mut self, now: Instant) {
         loop {
             match self.act(now, |hub, cx| hub.poll(cx)) {
-                Output::Port(port, PortRequest::Open(_)) => self.opened = Some(port),
-                Output::Port(..) | Output::Event(_) => {}
+                Output::Port(port, PortRequest::Open(PortSpec::Host(_))) => self.opened = Some(port),
+                Output::Port(port, request) => self.sockets.on_request(port, &request),
+                Output::Event(_) => {}
                 Output::Ready(port) => self.ready.push(port),
                 Output::Wait(deadline) => {
                     self.deadline = deadline.map(|deadline| deadline.at);
-                    return;
+                    let Some((port, change)) = self.sockets.next() else { return };
+                    self.act(now, |hub, cx| hub.handle(cx, Input::Port(port, change)));
                 }
             }
         }

@@ -9,6 +9,10 @@ mod latency;
 mod overhead;
 mod pump;
 mod relay;
+mod rtc_bulk;
+mod rtc_idle;
+mod rtc_setup;
+mod rtc_switch;
 mod session;
 mod sim;
 
@@ -27,4 +31,8 @@ pub fn run(plan: &Plan) {
     latency::run(plan);
     hub_idle::run(plan);
     sim::run(plan);
+    rtc_bulk::run(plan);
+    rtc_setup::run(plan);
+    rtc_switch::run(plan);
+    rtc_idle::run(plan);
 }

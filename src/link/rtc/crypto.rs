@@ -60,6 +60,7 @@ impl Crypto {
         self.0.fingerprint
     }
 
+    #[cfg(feature = "sim")]
     pub(super) fn is_seeded(&self) -> bool {
         !matches!(self.0.provider, Provider::System(_))
     }

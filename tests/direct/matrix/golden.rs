@@ -42,6 +42,8 @@ fn text(cell: &Cell) -> String {
     format!("{}{what}/{}/{}", cell.outcome.letter(), kilobytes(cell.relay[0]), kilobytes(cell.turn[0]))
 }
 
+/// No servers, UDP is blocked, both NATs map by destination, one does and the other filters, TURN does not answer, checks
+/// are not answered.
 fn letter(reason: &NotDirect) -> char {
     match reason {
         NotDirect::UdpBlocked(_) => 'u',

@@ -211,7 +211,8 @@ impl Crowd {
         let mut world = World::new(7);
         for n in 0..RELAYS as u64 {
             let relay = Endpoint::builder(key(1 << 32 | n)).listen("tcp:0.0.0.0:7433");
-            let relay = relay.relays_for(Policy::Open, Quotas::default()).build(&mut Rng::from_u64(n)).expect("it is one");
+            let relay =
+                relay.relays_for(Policy::Open, Quotas::default()).build(&mut Rng::from_u64(n)).expect("it is one");
             let host = world.host("relay", relay);
             world.act(host, |endpoint, cx| endpoint.start(cx));
         }
