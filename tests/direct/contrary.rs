@@ -121,4 +121,8 @@ impl Upgrade for Contrary {
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
     }
+
+    fn moves(&self) -> u64 {
+        self.inner.moves()
+    }
 }

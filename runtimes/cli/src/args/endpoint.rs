@@ -53,7 +53,7 @@ pub(crate) enum PathArg {
     PreferDirect,
     /// Through relays only, so that the other does not learn our address
     RelayOnly,
-    /// A direct one only
+    /// A direct one only, over links that need no relay from the beginning
     DirectOnly,
 }
 
