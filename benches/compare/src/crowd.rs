@@ -71,9 +71,9 @@ impl Crowd {
         let mut world = World::new(1);
         let quotas = Quotas { links: usize::MAX, sessions: usize::MAX, ..Quotas::default() };
         let relay = builder(1).listen("tcp:0.0.0.0:7000").relays_for(Policy::Open, quotas);
-        add(&mut world, "relay", relay, None);
+        add(&mut world, ("relay", 1), relay, None);
         let config = WebrtcConfig::new(crypto.clone());
-        let hub = add(&mut world, "hub", builder(2).relay(RELAY).direct(config.clone()), Some(meter));
+        let hub = add(&mut world, ("hub", 2), builder(2).relay(RELAY).direct(config.clone()), Some(meter));
         world.run_for(Duration::from_secs(2)).expect("no law is broken");
         Self { world, hub, config, others: 0, direct: 0, arrived: 0 }
     }
@@ -96,7 +96,7 @@ impl Crowd {
 
     fn add(&mut self, n: u64) -> HostId {
         let builder = builder(n + 3).relay(RELAY).direct(self.config.clone());
-        add(&mut self.world, "other", builder, None)
+        add(&mut self.world, ("other", n + 3), builder, None)
     }
 
     /// Lets time pass.
@@ -105,6 +105,7 @@ impl Crowd {
         while let Some(happened) = self.world.step_to(end) {
             self.look(happened.host);
         }
+        self.world.run_for(end - self.world.now()).expect("no law is broken");
     }
 
     fn look(&mut self, host: HostId) {
@@ -138,8 +139,7 @@ fn builder(key: u64) -> Builder {
     Endpoint::builder(SecretKey::generate(&mut Rng::from_u64(key))).options(options)
 }
 
-fn add(world: &mut World<Metered>, name: &str, builder: Builder, meter: Option<Meter>) -> HostId {
-    let seed = world.now().as_nanos() ^ u64::from(meter.is_some());
+fn add(world: &mut World<Metered>, (name, seed): (&str, u64), builder: Builder, meter: Option<Meter>) -> HostId {
     let endpoint = builder.build(&mut Rng::from_u64(seed)).expect("it is one");
     let host = world.host(name, Metered { endpoint, meter });
     world.act(host, |metered, cx| metered.with(|endpoint| endpoint.start(cx)));

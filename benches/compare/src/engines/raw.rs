@@ -1,12 +1,15 @@
 //! Two peers of `str0m`, used as its examples do.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::DtlsVersion;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+/// The delay of the wire.
+const DELAY: Duration = Duration::from_micros(25);
 
 /// The channel's bound on what is not acknowledged, or the engine's own.
 #[derive(Clone, Copy)]
@@ -20,6 +23,8 @@ pub struct Pair {
     ends: [End; 2],
     now: Instant,
     window: Window,
+    /// Datagrams, both ways.
+    pub carried: u64,
 }
 
 struct End {
@@ -67,7 +72,7 @@ impl Pair {
             api.start_sctp(n == 0);
             ends[n].channel = Some(ends[n].rtc.direct_api().create_data_channel(channel()));
         }
-        let mut pair = Self { ends, now, window };
+        let mut pair = Self { ends, now, window, carried: 0 };
         pair.ends.iter_mut().for_each(End::drain);
         pair.connect();
         pair
@@ -75,7 +80,7 @@ impl Pair {
 
     fn connect(&mut self) {
         for _ in 0..100_000 {
-            self.exchange();
+            while self.carry() {}
             if self.ends.iter().all(|end| end.is_open) {
                 return;
             }
@@ -85,7 +90,7 @@ impl Pair {
         panic!("no connection");
     }
 
-    /// Sends so many messages, each drained by itself, until all have arrived.
+    /// Sends so many messages, each drained by itself and as soon as there is room, until all have arrived.
     pub fn burst(&mut self, message: &[u8], count: usize) {
         let wanted = self.ends[1].messages + count;
         let mut unsent = count;
@@ -93,8 +98,8 @@ impl Pair {
             while unsent > 0 && self.write(message) {
                 unsent -= 1;
             }
-            self.exchange();
-            self.now += std::time::Duration::from_micros(25);
+            self.now += DELAY;
+            self.carry();
             self.tick();
         }
     }
@@ -113,14 +118,14 @@ impl Pair {
         written
     }
 
-    fn exchange(&mut self) {
-        while !self.ends.iter().all(|end| end.outbox.is_empty()) {
-            for n in [0, 1] {
-                while let Some(datagram) = self.ends[n].outbox.pop_front() {
-                    self.ends[1 - n].receive(self.now, &datagram);
-                }
-            }
+    /// Hands over what is under way.
+    fn carry(&mut self) -> bool {
+        let outboxes = [0, 1].map(|n| std::mem::take(&mut self.ends[n].outbox));
+        for (n, outbox) in outboxes.iter().enumerate() {
+            self.carried += outbox.len() as u64;
+            outbox.iter().for_each(|datagram| self.ends[1 - n].receive(self.now, datagram));
         }
+        outboxes.iter().any(|outbox| !outbox.is_empty())
     }
 
     fn tick(&mut self) {

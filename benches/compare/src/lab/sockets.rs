@@ -78,6 +78,7 @@ impl Lab {
             let found = self.nodes.iter_mut().find_map(|node| Some((node.sockets.at(transmit.destination)?, node)));
             let Some((port, node)) = found else { continue };
             for data in data.chunks_mut(transmit.segment) {
+                self.carried += 1;
                 let destination = Some(transmit.destination.ip());
                 let datagram = Datagram { source, destination, ecn: None, data };
                 node.act(self.now, |hub, cx| hub.handle(cx, Input::Datagram(port, datagram)));

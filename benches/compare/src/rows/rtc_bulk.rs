@@ -43,6 +43,9 @@ fn large(plan: &Plan) {
         same.push(per_kib(spent(|| raw.burst(&message, count))));
         defaults.push(per_kib(spent(|| default.burst(&message, count))));
     }
+    let each = |carried: u64| carried as f64 / (count * (plan.slices + 1)) as f64;
+    let (lab, raw) = (each(lab.carried), each(raw.carried));
+    eprintln!("rtc-16KiB: {lab:.1} datagrams a message, both ways; the engine alone {raw:.1}");
     for (variant, baseline, goal) in [("vs-str0m", same, Some(1.08)), ("vs-str0m-defaults", defaults, None)] {
         let (ours, baseline) = median_pair(&ours[1..], &baseline[1..]);
         let name = format!("rtc-16KiB/{variant}");
