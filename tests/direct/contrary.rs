@@ -121,8 +121,4 @@ impl Upgrade for Contrary {
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
     }
-
-    fn moves(&self) -> u64 {
-        self.inner.moves()
-    }
 }

@@ -11,7 +11,6 @@ mod evil;
 mod hostile;
 #[allow(dead_code, reason = "the tests of hubs use all of it")]
 #[path = "../hub/ledger.rs"]
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod ledger;
 mod matrix;
 mod party;

@@ -36,6 +36,7 @@ fn rejected(refusal: u8) -> Facts {
 }
 
 /// One row for each reason.
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 fn table() -> Vec<(Facts, NotDirect, &'static str)> {
     use NotDirect as N;
     let relay_only = CandidatePolicy { host: false, srflx: false, relay: true };
