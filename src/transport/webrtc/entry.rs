@@ -157,6 +157,9 @@ impl Entry {
         let known = self.unanswered.iter().position(|(address, _)| *address == from);
         if let Some(at) = known.filter(|_| self.is_signed(data)) {
             self.unanswered.swap_remove(at);
+            if self.unanswered.is_empty() {
+                self.unanswered = Vec::new();
+            }
         }
     }
 

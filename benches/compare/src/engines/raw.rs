@@ -80,7 +80,7 @@ impl Pair {
 
     fn connect(&mut self) {
         for _ in 0..100_000 {
-            while self.carry() {}
+            while self.carry(|_| {}) {}
             if self.ends.iter().all(|end| end.is_open) {
                 return;
             }
@@ -95,12 +95,16 @@ impl Pair {
         let wanted = self.ends[1].messages + count;
         let mut unsent = count;
         while self.ends[1].messages < wanted {
-            while unsent > 0 && self.write(message) {
-                unsent -= 1;
-            }
+            self.top_up(message, &mut unsent);
             self.now += DELAY;
-            self.carry();
+            self.carry(|pair| pair.top_up(message, &mut unsent));
             self.tick();
+        }
+    }
+
+    fn top_up(&mut self, message: &[u8], unsent: &mut usize) {
+        while *unsent > 0 && self.write(message) {
+            *unsent -= 1;
         }
     }
 
@@ -118,14 +122,16 @@ impl Pair {
         written
     }
 
-    /// Hands over what is under way.
-    fn carry(&mut self) -> bool {
-        let outboxes = [0, 1].map(|n| std::mem::take(&mut self.ends[n].outbox));
-        for (n, outbox) in outboxes.iter().enumerate() {
-            self.carried += outbox.len() as u64;
-            outbox.iter().for_each(|datagram| self.ends[1 - n].receive(self.now, datagram));
+    /// Hands over what is under way, and lets something happen after each datagram to the first.
+    fn carry(&mut self, mut then: impl FnMut(&mut Self)) -> bool {
+        let [there, back] = [0, 1].map(|n| std::mem::take(&mut self.ends[n].outbox));
+        self.carried += (there.len() + back.len()) as u64;
+        there.iter().for_each(|datagram| self.ends[1].receive(self.now, datagram));
+        for datagram in &back {
+            self.ends[0].receive(self.now, datagram);
+            then(self);
         }
-        outboxes.iter().any(|outbox| !outbox.is_empty())
+        !there.is_empty() || !back.is_empty()
     }
 
     fn tick(&mut self) {
