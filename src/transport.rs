@@ -30,6 +30,7 @@ use std::time::Duration;
 
 pub use alone::Alone;
 pub use outbox::Outbox;
+pub use upgrade::{CandidatePair, PairEnd, PeerEnd, PeerEvent, PeerId, PeerReport, PeerState, Refusal, Upgrade};
 
 use crate::machine::buf::Buf;
 use crate::machine::ids::{LinkId, PortId};

@@ -196,6 +196,8 @@ pub struct Rtc {
     pair: Option<(SocketAddr, SocketAddr)>,
     asked: Asked,
     is_over: bool,
+    /// Up to when the engine knows the time.
+    clock: Option<Instant>,
     dropped: u64,
 }
 
@@ -231,6 +233,7 @@ impl Rtc {
             pair: None,
             asked: Asked::default(),
             is_over: false,
+            clock: None,
             dropped: 0,
         })
     }
@@ -308,7 +311,7 @@ impl Rtc {
 
     /// Checks a pair now, if one waits: the engine paces its checks, and would begin after a pause.
     pub fn check(&mut self, cx: &Cx<'_>) {
-        self.advance(cx);
+        self.tick(cx.now);
         self.drain(cx.now);
     }
 
@@ -322,6 +325,7 @@ impl Rtc {
         let receive = Receive { proto: Protocol::Udp, source, destination: local, contents };
         let now = self.crypto.std(cx.now);
         let taken = self.with(|rtc| rtc.handle_input(Input::Receive(now, receive)));
+        self.clock = Some(cx.now);
         self.dropped += u64::from(taken.is_err());
         self.drain(cx.now);
     }
@@ -329,7 +333,7 @@ impl Rtc {
     /// Lets time pass.
     pub fn on_timeout(&mut self, cx: &Cx<'_>) {
         if self.deadline.is_some_and(|at| at <= cx.now) {
-            self.advance(cx);
+            self.tick(cx.now);
             self.drain(cx.now);
         }
     }
@@ -439,10 +443,17 @@ impl Rtc {
         change(&mut self.engine)
     }
 
-    /// Brings the engine's clock to now.
+    /// Brings the engine's clock to now. It looks at everything again for that, so it is not told twice.
     fn advance(&mut self, cx: &Cx<'_>) {
-        let now = self.crypto.std(cx.now);
-        if let Err(error) = self.with(|rtc| rtc.handle_input(Input::Timeout(now))) {
+        if self.clock != Some(cx.now) {
+            self.tick(cx.now);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.clock = Some(now);
+        let at = self.crypto.std(now);
+        if let Err(error) = self.with(|rtc| rtc.handle_input(Input::Timeout(at))) {
             self.fail(error.to_string());
         }
     }
@@ -456,10 +467,7 @@ impl Rtc {
             if at.is_none_or(|at| at > now) {
                 return;
             }
-            let now = self.crypto.std(now);
-            if let Err(error) = self.with(|rtc| rtc.handle_input(Input::Timeout(now))) {
-                self.fail(error.to_string());
-            }
+            self.tick(now);
         }
         self.deadline = Some(now + Duration::from_millis(1));
     }

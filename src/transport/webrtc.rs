@@ -20,18 +20,18 @@
 //! are sent, and the engine gives a check up after seven times. Towards a loopback address nothing is sent but from one.
 
 mod entry;
+mod events;
 mod reports;
 mod routes;
+mod writing;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use entry::Entry;
 use routes::Routes;
 
-use super::upgrade::{PeerEvent, PeerId, PeerReport, PeerState, Upgrade};
-use super::{DownReason, LinkInfo, Outbox, Side, Transport, TransportCommand, TransportEvent};
+use super::{Outbox, PeerEvent, PeerId, PeerReport, PeerState, Transport, TransportCommand, TransportEvent, Upgrade};
 use crate::link::rtc::{Crypto, is_stun};
 use crate::machine::buf::Buf;
 use crate::machine::datagram::Datagram;
@@ -308,175 +308,6 @@ impl Webrtc {
         }
     }
 
-    fn on_event(&mut self, cx: &mut Cx<'_>, id: PeerId, event: Event, upper: &mut dyn Upper) {
-        match event {
-            Event::Signal(bytes) => self.told.push_back((id, PeerEvent::Signal(bytes))),
-            Event::Remote(address) => self.on_remote(cx, id, address),
-            Event::State(state) => {
-                self.told.push_back((id, PeerEvent::State(reports::state(state))));
-                self.tell_up(id);
-            }
-            Event::Open(channel, label) => self.on_open(cx, id, channel, label),
-            Event::Message { channel, binary, bytes } => self.on_message(cx, id, channel, (binary, bytes), upper),
-            Event::ChannelClosed(channel) => self.on_channel_closed(cx, id, channel),
-            Event::Over(end) => self.on_over(cx, id, reports::end(end)),
-            Event::Writable | Event::Outlook(_) => {}
-        }
-    }
-
-    fn on_remote(&mut self, cx: &mut Cx<'_>, id: PeerId, address: SocketAddr) {
-        let relayed = |candidate: &&Candidate| candidate.kind == CandidateKind::Relayed;
-        let relayed: Vec<_> = self.gatherer.candidates().filter(relayed).map(|candidate| candidate.address).collect();
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        for relayed in relayed {
-            entry.permit(cx, &mut self.gatherer, relayed, address);
-        }
-        self.hear_gatherer(cx);
-    }
-
-    fn on_open(&mut self, cx: &mut Cx<'_>, id: PeerId, channel: usize, label: String) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let link = cx.ids.link();
-        entry.open(channel, link, label);
-        self.links.insert(link, (id, channel));
-        if entry.partner == Partner::Foreign {
-            let info = LinkInfo { side: Side::Dialled, ..LinkInfo::default() };
-            return self.outbox.event(TransportEvent::Up(link, info));
-        }
-        self.tell_up(id);
-    }
-
-    /// Both links are open, and so is the way.
-    fn tell_up(&mut self, id: PeerId) {
-        let own = |entry: &&mut Entry| entry.partner == Partner::Own;
-        let Some(entry) = self.peers.get_mut(id).filter(own) else { return };
-        if let Some((bulk, quick)) = entry.take_up() {
-            self.told.push_back((id, PeerEvent::Up { bulk, quick }));
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: PeerId,
-        channel: usize,
-        (binary, bytes): (bool, Vec<u8>),
-        upper: &mut dyn Upper,
-    ) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let Some(link) = entry.link(channel) else { return };
-        let kind = if binary { Kind::Binary } else { Kind::Text };
-        if !entry.waits(channel) {
-            if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
-                entry.stop(channel);
-            }
-        } else if !entry.keep(channel, kind, bytes, self.config.inbox) {
-            self.close_for(cx, id, "more than the window allows");
-        }
-    }
-
-    fn close_for(&mut self, cx: &mut Cx<'_>, id: PeerId, rule: &str) {
-        if let Some(entry) = self.peers.get_mut(id) {
-            entry.peer.close(cx, Some((1, rule)));
-            self.transmit(cx, id);
-            self.on_over(cx, id, super::upgrade::PeerEnd::Misbehaved(rule.to_owned()));
-        }
-    }
-
-    fn on_channel_closed(&mut self, cx: &mut Cx<'_>, id: PeerId, channel: usize) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let Some(link) = entry.close(channel) else { return };
-        self.links.remove(link);
-        cx.ids.release_link(link);
-        if entry.partner == Partner::Foreign {
-            self.outbox.event(TransportEvent::Down(link, DownReason::Closed(super::PeerClose::default())));
-        } else {
-            self.close_for(cx, id, "a channel that was closed");
-        }
-    }
-
-    fn on_over(&mut self, cx: &mut Cx<'_>, id: PeerId, end: super::upgrade::PeerEnd) {
-        let Some(entry) = self.peers.get(id) else { return };
-        if entry.partner == Partner::Foreign {
-            for link in entry.links() {
-                self.outbox.event(TransportEvent::Down(link, DownReason::Closed(super::PeerClose::default())));
-            }
-        }
-        self.transmit(cx, id);
-        self.end(cx, id);
-        self.told.push_back((id, PeerEvent::Down(end)));
-    }
-
-    /// Lets the layer above write as much as there is room for, the quick before the bulk.
-    fn write(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let mut scratch = std::mem::take(&mut self.scratch);
-        while let Some((channel, link)) = entry.next_writer() {
-            let most = if channel == QUICK && entry.partner == Partner::Own { 1200 } else { self.config.packet };
-            if entry.peer.room(most) < most {
-                break;
-            }
-            let mut message = Written { bytes: &mut scratch, kind: Kind::Binary, room: most };
-            message.bytes.clear();
-            if !upper.supply(link, &mut message) {
-                entry.wants[channel] = false;
-                continue;
-            }
-            let binary = message.kind == Kind::Binary;
-            if scratch.is_empty() || !entry.peer.write(cx, channel, binary, &scratch) {
-                self.counters.unwritten += 1;
-                if entry.partner == Partner::Own {
-                    break;
-                }
-            }
-        }
-        if scratch.capacity() > self.config.packet * 2 {
-            scratch = Vec::new();
-        }
-        self.scratch = scratch;
-    }
-
-    fn on_command(&mut self, cx: &mut Cx<'_>, command: TransportCommand, upper: &mut dyn Upper) {
-        match command {
-            TransportCommand::Start => {}
-            TransportCommand::Wake(link) => self.with_link(link, |entry, channel| entry.wants[channel] = true),
-            TransportCommand::Resume(link) => self.resume(link, upper),
-            TransportCommand::Close(link) => self.close_link(cx, link),
-            TransportCommand::Stop => self.stop(cx),
-        }
-    }
-
-    fn with_link(&mut self, link: LinkId, act: impl FnOnce(&mut Entry, usize)) {
-        let Some((id, channel)) = self.links.get(link).copied() else { return };
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        act(entry, channel);
-        self.touched.push(id);
-    }
-
-    fn resume(&mut self, link: LinkId, upper: &mut dyn Upper) {
-        self.with_link(link, |entry, channel| {
-            while let Some((kind, bytes)) = entry.resume(channel) {
-                if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
-                    return entry.stop(channel);
-                }
-            }
-        });
-    }
-
-    /// A foreign peer's channel is closed; a peer of a session is closed whole, by the session.
-    fn close_link(&mut self, cx: &mut Cx<'_>, link: LinkId) {
-        self.with_link(link, |entry, channel| entry.peer.close_channel(cx, channel));
-    }
-
-    fn stop(&mut self, cx: &mut Cx<'_>) {
-        for id in self.peers.keys().collect::<Vec<_>>() {
-            self.close(cx, id, None);
-        }
-        self.gatherer.stop(cx);
-        self.idle = None;
-        self.outbox.event(TransportEvent::Stopped);
-    }
-
     fn on_datagram(&mut self, cx: &mut Cx<'_>, port: PortId, datagram: Datagram<'_>) {
         let Some(inbound) = self.gatherer.on_datagram(cx, port, datagram) else { return };
         let Self { routes, peers, touched, counters, .. } = self;
@@ -535,25 +366,6 @@ impl Upper for Nobody {
 
     fn supply(&mut self, _: LinkId, _: &mut dyn Framer) -> bool {
         false
-    }
-}
-
-/// One message that the layer above writes.
-struct Written<'a> {
-    bytes: &'a mut Vec<u8>,
-    kind: Kind,
-    room: usize,
-}
-
-impl Framer for Written<'_> {
-    fn message(&mut self, kind: Kind, head: &[u8], body: &[u8]) {
-        self.kind = kind;
-        self.bytes.extend_from_slice(head);
-        self.bytes.extend_from_slice(body);
-    }
-
-    fn room(&self) -> usize {
-        self.room
     }
 }
 

@@ -48,7 +48,8 @@ fn a_string_with_a_wrong_type_is_refused() {
 #[test]
 fn a_string_of_an_unknown_type_is_told_the_known_ones() {
     let error = dial("gopher:host:70", &options());
-    let known = "offline, pair, tcp, tls, ws, wss".to_owned();
+    let served = if cfg!(all(feature = "stun", feature = "turn")) { ["stun, ", "turn, turns, "] } else { [""; 2] };
+    let known = format!("offline, pair, {}tcp, tls, {}ws, wss", served[0], served[1]);
     let string = "gopher:host:70".to_owned();
     assert_eq!(error, ConnectError::UnknownType { string, kind: "gopher".to_owned(), known });
 }

@@ -1,11 +1,11 @@
-//! What is told of peers, in the words of [`upgrade`](crate::transport::upgrade).
+//! What is told of peers, in the words of an [`Upgrade`](crate::transport::Upgrade).
 
 use std::net::SocketAddr;
 
 use super::entry::Entry;
 use crate::link::negotiation::{Ending, EndingKind};
 use crate::stack::peer::{End, State};
-use crate::transport::upgrade::{CandidatePair, PairEnd, PeerEnd, PeerReport, PeerState};
+use crate::transport::{CandidatePair, PairEnd, PeerEnd, PeerReport, PeerState};
 use crate::wire::candidate::{Candidate, CandidateKind, Protocol};
 
 pub(super) const fn state(state: State) -> PeerState {
