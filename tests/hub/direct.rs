@@ -10,7 +10,7 @@ use switchboard::hub::explain::{NotDirect, Side};
 use switchboard::hub::{Event, PathPolicy};
 use switchboard::transport::upgrade::PeerState;
 use switchboard::wire::ice_server::IceServer;
-use switchboard::wire::outlook::{Mapping, Outlook};
+use switchboard::wire::outlook::{Mapping, Outlook, UdpReach};
 
 use town::{A, B, Town};
 
@@ -206,7 +206,8 @@ fn going_up_loses_repeats_and_reorders_nothing() {
 fn what_fails_is_tried_again_with_pauses_that_double_and_says_why() {
     let mut town = Town::new(7, [true; 2]);
     town.opens = false;
-    let outlook = Outlook { ipv4: true, host: true, mapping: Mapping::Dependent, gathered: true, ..Outlook::default() };
+    let (mapping, udp) = (Mapping::Dependent, UdpReach::Answers);
+    let outlook = Outlook { ipv4: true, host: true, mapping, udp, gathered: true, ..Outlook::default() };
     for node in [A, B] {
         *town.nodes[node].dials.outlook.lock().unwrap() = outlook;
     }

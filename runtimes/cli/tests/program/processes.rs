@@ -148,7 +148,8 @@ impl Line {
     fn pipe(&self, side: Side, more: &[&str]) -> Program {
         let strings = Self::cables_of(side).map(|at| format!("tcp:{}", self.cables[at].address));
         let key = new_key();
-        let args = ["pipe", "--key", &key, "--relay", &strings[0], "--relay", &strings[1]];
+        // A direct path would be above all that happens here.
+        let args = ["pipe", "--path", "relay-only", "--key", &key, "--relay", &strings[0], "--relay", &strings[1]];
         Program::start(&[&args, more].concat())
     }
 
