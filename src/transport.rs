@@ -6,7 +6,7 @@
 //! | [`offline`] | `offline` | connects at once, discards what is sent |
 //! | `serve` | `stun:` `turn:` `turns:` | STUN and TURN servers; no links |
 //!
-//! An [`Upgrade`](upgrade::Upgrade) is a transport whose links two sides agree on by signals, which a session carries.
+//! An [`Upgrade`] is a transport whose links two sides agree on by signals, which a session carries.
 //!
 //! [`Alone`] makes any transport usable without a hub. A user's own transport implements the trait and goes
 //! wherever these go.

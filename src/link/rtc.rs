@@ -1,7 +1,7 @@
 //! One WebRTC peer for data: ICE, DTLS and SCTP by `str0m`.
 //!
 //! The only file that touches [`str0m::Rtc`]; its face names no type of that crate, so that another engine can stand
-//! beside it. Every change goes through one function, [`Rtc::touch`], which drains the engine to its next time-out:
+//! beside it. Every change goes through one function, `touch`, which drains the engine to its next time-out:
 //! what it wants to send and to tell waits in two queues until [`Rtc::poll_transmit`] and [`Rtc::poll_event`].
 //!
 //! *Partners.* Two peers of this library speak DTLS 1.3 and exchange SCTP's INIT chunks in their descriptions
@@ -46,7 +46,7 @@ use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
 use crate::wire::candidate::{Candidate, CandidateKind};
 
-/// The reliable channel of a peer of this library, by its place in [`Rtc::channels`].
+/// The reliable channel of a peer of this library, by its place among the channels.
 pub const BULK: usize = 0;
 /// The channel whose messages are sent once.
 pub const QUICK: usize = 1;
@@ -133,7 +133,7 @@ pub enum Event {
     Ice(IceState),
     /// DTLS is connected.
     Connected,
-    /// A channel is open: its place in [`Rtc::channels`], and its label.
+    /// A channel is open: its place among the channels, and its label.
     Open(usize, String),
     /// A message on a channel.
     Message {
