@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::link::negotiation::{Ending, EndingKind, Negotiation, NegotiationConfig, Step};
+use crate::link::negotiation::{Ending, Negotiation, NegotiationConfig, Step};
 use crate::link::rtc::{self, Crypto, IceState, Local, Over, Remote, Rtc};
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
@@ -149,6 +149,8 @@ pub struct Peer {
     /// Relayed candidates that the engine does not know yet.
     held: Vec<Candidate>,
     remotes: Vec<Candidate>,
+    /// The user name fragment that the engine checks by; another one is a restart.
+    theirs: Option<String>,
     gathered: bool,
     events: VecDeque<Event>,
     is_over: bool,
@@ -176,6 +178,7 @@ impl Peer {
             candidates: Vec::new(),
             held: Vec::new(),
             remotes: Vec::new(),
+            theirs: None,
             gathered: false,
             events: VecDeque::new(),
             is_over: false,
@@ -395,8 +398,7 @@ impl Peer {
     }
 
     fn on_offer(&mut self, cx: &mut Cx<'_>, offer: &Description) {
-        let again = self.negotiation.role().is_some() && self.state != State::New;
-        if again && self.negotiation.remote().is_none_or(|before| before.ufrag != offer.ufrag) {
+        if self.theirs.as_ref().is_some_and(|before| *before != offer.ufrag) {
             self.rtc.restart(cx);
         }
         let mut answer = self.describe().answering(offer);
@@ -422,6 +424,7 @@ impl Peer {
         if let Err(error) = self.rtc.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
+        self.theirs = Some(remote.ufrag.clone());
         if self.state == State::New {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
@@ -542,7 +545,7 @@ impl End {
     /// What the other side is told.
     fn text(&self) -> &str {
         match self {
-            Self::Told(Ending { text, kind: EndingKind::Reject | EndingKind::Error | EndingKind::Bye, .. }) => text,
+            Self::Told(Ending { text, .. }) => text,
             Self::Closed => "closed",
             Self::Unanswered => "no answer",
             Self::Unconnected => "no pair of addresses worked",
@@ -551,3 +554,6 @@ impl End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

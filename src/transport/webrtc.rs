@@ -42,7 +42,7 @@ use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
 use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer, Inbound};
-use crate::stack::peer::{BULK, ChannelSpec, Event, Outgoing, Partner, Peer, PeerConfig, QUICK};
+use crate::stack::peer::{ChannelSpec, Event, Outgoing, Partner, Peer, PeerConfig};
 use crate::wire::candidate::{Candidate, CandidateKind};
 use crate::wire::ice_server::IceServer;
 use crate::wire::outlook::Outlook;
@@ -444,6 +444,3 @@ impl Upgrade for Webrtc {
         self.gatherer.counters().moves
     }
 }
-
-/// The two channels of a peer of this library.
-const OWN: [usize; 2] = [BULK, QUICK];

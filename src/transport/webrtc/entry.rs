@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
-use super::OWN;
 use crate::link::stun::{Body, Message};
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
@@ -88,7 +87,7 @@ impl Entry {
 
     /// Both links, once, as soon as both are open and the peer is connected: SCTP may be ready long before.
     pub(super) fn take_up(&mut self) -> Option<(LinkId, LinkId)> {
-        let [bulk, quick] = OWN.map(|channel| self.link(channel));
+        let [bulk, quick] = [BULK, QUICK].map(|channel| self.link(channel));
         if self.is_up || self.peer.state() != State::Connected {
             return None;
         }

@@ -1,0 +1,83 @@
+use super::*;
+use crate::machine::ids::Ids;
+use crate::machine::rng::Rng;
+use crate::machine::time::Epoch;
+
+/// Two peers in one moment after another; what they send and signal arrives at once.
+struct Pair {
+    now: Instant,
+    rng: Rng,
+    ids: Ids,
+    peers: [Peer; 2],
+    heard: [Vec<Vec<u8>>; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
+        let epoch = Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000));
+        let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(1), Ids::new());
+        let crypto = Crypto::new(epoch, &mut rng).unwrap();
+        let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
+        let peers = [0, 1].map(|n| {
+            let host = Candidate::new(CandidateKind::Host, ([192, 0, 2, 1 + n], 5000).into(), None);
+            Peer::new(&mut cx, &crypto, 1, PeerConfig::new(Partner::Own, n == 0), [&host].into_iter()).unwrap()
+        });
+        Self { now, rng, ids, peers, heard: [Vec::new(), Vec::new()] }
+    }
+
+    fn with(&mut self, n: usize, act: impl FnOnce(&mut Peer, &mut Cx<'_>)) {
+        let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
+        act(&mut self.peers[n], &mut cx);
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            for n in [0, 1] {
+                while let Some(Outgoing { local, to, data }) = self.peers[n].poll_transmit() {
+                    self.with(1 - n, |peer, cx| peer.receive(cx, to, local, &data));
+                }
+                while let Some(event) = self.peers[n].poll_event() {
+                    self.on_event(n, event);
+                }
+                self.with(n, |peer, cx| peer.on_timeout(cx));
+            }
+            self.now = self.now + Duration::from_millis(1);
+        }
+    }
+
+    fn on_event(&mut self, n: usize, event: Event) {
+        match event {
+            Event::Signal(bytes) => {
+                let signal = Signal::decode(&bytes, 64 * 1024).unwrap();
+                self.with(1 - n, |peer, cx| peer.signal(cx, &signal));
+            }
+            Event::Message { bytes, .. } => self.heard[n].push(bytes),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, word: &[u8]) {
+        for n in [0, 1] {
+            self.with(n, |peer, cx| assert!(peer.write(cx, BULK, true, word)));
+        }
+        self.run_for(Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn an_offer_with_other_credentials_is_answered_by_others_and_nothing_is_lost() {
+    let mut pair = Pair::new();
+    pair.run_for(Duration::from_secs(2));
+    pair.say(b"before");
+    let before = [0, 1].map(|n| pair.peers[n].ufrag().to_owned());
+    pair.with(0, |peer, cx| peer.signal(cx, &Signal::Restart { attempt: 1 }));
+    pair.run_for(Duration::from_secs(3));
+    for n in [0, 1] {
+        assert_ne!(pair.peers[n].ufrag(), before[n], "side {n}");
+    }
+    pair.say(b"after");
+    assert_eq!(pair.heard, [[b"before".to_vec(), b"after".to_vec()], [b"before".to_vec(), b"after".to_vec()]]);
+    assert_eq!(pair.peers.each_ref().map(Peer::state), [State::Connected; 2]);
+}
