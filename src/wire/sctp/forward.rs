@@ -65,7 +65,7 @@ impl<'a> Forward<'a> {
     }
 
     /// The streams that wait for a message given up.
-    pub fn streams(&self) -> impl ExactSizeIterator<Item = Skipped> + use<'a> {
+    pub fn streams(&self) -> impl ExactSizeIterator<Item = Skipped> + Clone + use<'a> {
         let is_interleaved = self.is_interleaved;
         let entries = self.streams.chunks_exact(Skipped::len(is_interleaved));
         entries.map(move |entry| Skipped::read(entry, is_interleaved))

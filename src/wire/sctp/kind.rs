@@ -42,7 +42,8 @@ pub const fn is_skipped(kind: u8) -> bool {
     kind & 0x80 != 0
 }
 
-/// Whether the sender of an unknown one is told, by ERROR with [`UNRECOGNIZED_CHUNK`](super::cause::UNRECOGNIZED_CHUNK).
+/// Whether the sender of an unknown one is told, by ERROR with the cause
+/// [`UNRECOGNIZED_CHUNK`](super::cause::UNRECOGNIZED_CHUNK).
 pub const fn is_reported(kind: u8) -> bool {
     kind & 0x40 != 0
 }

@@ -199,7 +199,7 @@ impl<'a> Streams<'a> {
     }
 
     /// Which.
-    pub fn iter(&self) -> impl Iterator<Item = u16> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<'a> {
         let (wire, list): (&[u8], &[u16]) = match self.0 {
             Source::Wire(bytes) => (bytes, &[]),
             Source::List(list) => (&[], list),

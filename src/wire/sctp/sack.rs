@@ -39,12 +39,12 @@ impl<'a> Sack<'a> {
     /// Blocks that it has beyond the cumulative one, each from its first to its last, as distances from that; the first
     /// is at least 1, the last not before the first. Nothing says that blocks ascend, or lie apart.
     #[inline]
-    pub fn gaps(&self) -> impl ExactSizeIterator<Item = (u16, u16)> + use<'a> {
+    pub fn gaps(&self) -> impl DoubleEndedIterator<Item = (u16, u16)> + ExactSizeIterator + Clone + use<'a> {
         self.gaps.chunks_exact(4).map(|block| (u16_at(block, 0), u16_at(block, 2)))
     }
 
     /// What came more than once since the last acknowledgement.
-    pub fn duplicates(&self) -> impl ExactSizeIterator<Item = Tsn> + use<'a> {
+    pub fn duplicates(&self) -> impl ExactSizeIterator<Item = Tsn> + Clone + use<'a> {
         self.duplicates.chunks_exact(4).map(|tsn| Tsn(u32_at(tsn, 0)))
     }
 }
