@@ -3,3 +3,4 @@
 pub mod config;
 pub mod congestion;
 pub mod error;
+mod outbound;
