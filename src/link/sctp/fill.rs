@@ -84,7 +84,7 @@ impl Association {
         if !self.is_session_due(now) {
             return self.fill_probe(now, out);
         }
-        let mut packet = Packet::begin(out, &header(self.remote_tag()), self.packet_size());
+        let mut packet = Packet::begin(out, &header(self.remote_tag()), self.packet_size().max(self.outbound.needed()));
         self.fill_chunks(now, &mut packet);
         let has_chunks = packet.has_chunks();
         if has_chunks {

@@ -8,11 +8,8 @@ fn named(label: &str) -> ChannelConfig {
 }
 
 fn opened(events: &[Event]) -> Vec<&Opened> {
-    let of = |event| match event {
-        &Event::Open(ref opened) => Some(opened),
-        _ => None,
-    };
-    events.iter().filter_map(of).collect()
+    let opened = events.iter().map(|event| if let Event::Open(opened) = event { Some(opened) } else { None });
+    opened.flatten().collect()
 }
 
 #[test]
