@@ -265,7 +265,8 @@ impl Association {
         if !self.state.is_established() {
             return own;
         }
-        let parts = [own, self.outbound.deadline(), self.inbound.deadline(), self.reset.deadline(), self.probe.deadline()];
+        let parts =
+            [own, self.outbound.deadline(), self.inbound.deadline(), self.reset.deadline(), self.probe.deadline()];
         parts.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 

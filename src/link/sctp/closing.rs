@@ -93,7 +93,9 @@ impl Association {
             }
         };
         self.errors = 0;
-        self.outbound.on_cumulative(now, cumulative);
+        if let Err(broken) = self.outbound.on_cumulative(now, cumulative) {
+            return self.break_off(broken);
+        }
         let is_new = next != self.state;
         self.state = next;
         if is_new && next == State::ShutdownAckSent {

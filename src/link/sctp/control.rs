@@ -34,6 +34,15 @@ pub(super) enum Alone {
         /// What belongs to it.
         value: Vec<u8>,
     },
+    /// Complains to who is not associated.
+    Error {
+        /// The tag of its receiver.
+        tag: u32,
+        /// The cause.
+        code: u16,
+        /// What belongs to it.
+        value: Vec<u8>,
+    },
     /// Ends a shutdown.
     ShutdownComplete {
         /// The tag of its receiver.
@@ -50,6 +59,18 @@ pub(super) enum Answer {
     HeartbeatAck(Vec<u8>),
     /// Something was wrong.
     Error(u16, Vec<u8>),
+}
+
+impl Alone {
+    /// The tag of its receiver.
+    pub(super) const fn tag(&self) -> u32 {
+        match self {
+            Self::InitAck { tag, .. }
+            | Self::Abort { tag, .. }
+            | Self::Error { tag, .. }
+            | Self::ShutdownComplete { tag } => *tag,
+        }
+    }
 }
 
 /// All that wait.

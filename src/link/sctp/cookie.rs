@@ -36,8 +36,8 @@ pub(super) struct Baker {
 pub(super) enum BadCookie {
     /// Not ours, or altered: dropped in silence (RFC 9260, section 5.1.5).
     Forged,
-    /// Ours, but too old by so much: its sender is told.
-    Stale(Duration),
+    /// Ours, but too old by so much: its sender, who has that tag, is told.
+    Stale(Duration, u32),
 }
 
 impl Baker {
@@ -60,7 +60,7 @@ impl Baker {
         self.mac(&cookie[..BODY]).verify_slice(&cookie[BODY..]).map_err(|_| BadCookie::Forged)?;
         let (made, offer) = read(cookie);
         match now.since(made).checked_sub(life) {
-            Some(late) if !late.is_zero() => Err(BadCookie::Stale(late)),
+            Some(late) if !late.is_zero() => Err(BadCookie::Stale(late, offer.tag)),
             _ => Ok(offer),
         }
     }
@@ -158,6 +158,6 @@ mod tests {
         let baker = Baker::new(&mut Rng::from_u64(1));
         let cookie = baker.bake(Instant::ZERO, &offer());
         let late = Duration::from_millis(3);
-        assert_eq!(baker.open(Instant::ZERO + LIFE + late, LIFE, &cookie), Err(BadCookie::Stale(late)));
+        assert_eq!(baker.open(Instant::ZERO + LIFE + late, LIFE, &cookie), Err(BadCookie::Stale(late, offer().tag)));
     }
 }

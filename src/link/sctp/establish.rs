@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
+use super::Association;
 use super::channels::{Channel, ChannelConfig, Phase};
 use super::config::Reliability;
 use super::events::{Event, OpenError, Opened};
 use super::outbound::Head;
-use super::Association;
 use crate::machine::time::Instant;
 use crate::wire::sctp::dcep::{ChannelType, Message, Open};
 use crate::wire::sctp::ppid;

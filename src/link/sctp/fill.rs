@@ -44,19 +44,15 @@ impl Association {
     /// A packet of one chunk, with a checksum, for who takes none may not have been agreed on (RFC 9653, section 5.2).
     fn fill_alone(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(alone) = self.control.take_alone() else { return false };
-        let (Alone::InitAck { tag, .. } | Alone::Abort { tag, .. } | Alone::ShutdownComplete { tag }) = alone;
-        let mut packet = Packet::begin(out, &header(tag), self.packet_size());
+        let mut packet = Packet::begin(out, &header(alone.tag()), self.packet_size());
         match &alone {
             Alone::InitAck { cookie, unrecognized, .. } => {
-                self.fill_init_ack(&mut packet, cookie.as_slice(), unrecognized);
+                self.fill_init_ack(&mut packet, cookie.as_slice(), unrecognized)
             }
-            Alone::Abort { code, value, .. } => {
-                packet.abort(false, &[Cause { code: *code, value }]);
-            }
-            Alone::ShutdownComplete { .. } => {
-                packet.shutdown_complete(false);
-            }
-        }
+            Alone::Abort { code, value, .. } => packet.abort(false, &[Cause { code: *code, value }]),
+            Alone::Error { code, value, .. } => packet.error(&[Cause { code: *code, value }]),
+            Alone::ShutdownComplete { .. } => packet.shutdown_complete(false),
+        };
         packet.finish(true);
         true
     }
@@ -88,7 +84,7 @@ impl Association {
         if !self.is_session_due(now) {
             return self.fill_probe(now, out);
         }
-        let mut packet = Packet::begin(out, &header(self.remote_tag()), self.packet_size());
+        let mut packet = Packet::begin(out, &header(self.remote_tag()), self.packet_size().max(self.outbound.needed()));
         self.fill_chunks(now, &mut packet);
         let has_chunks = packet.has_chunks();
         if has_chunks {

@@ -4,7 +4,7 @@
 //! Tag and first TSN are drawn once, so INIT, every INIT ACK and the INIT of the signalling say the same; whichever
 //! exchange is over first makes the association, and the others' rest finds it standing. When both sides connect at the
 //! same time each answers the other's INIT, and the first COOKIE ECHO to arrive wins (section 5.2). Data rides with
-//! COOKIE ECHO and with COOKIE ACK.
+//! COOKIE ECHO and with COOKIE ACK; data that comes in place of a COOKIE ACK says the same.
 //!
 //! An INIT in mid-session is a late repetition, or a peer that has forgotten the association. The latter can't be: a new
 //! association has a new DTLS session (RFC 8831, section 6.1), so a restart is refused by an ABORT to the new tag.
@@ -164,12 +164,12 @@ impl Association {
         }
     }
 
-    pub(super) fn fill_init_ack(&self, packet: &mut Packet<'_>, cookie: &[u8], unrecognized: &[Vec<u8>]) {
+    pub(super) fn fill_init_ack(&self, packet: &mut Packet<'_>, cookie: &[u8], unrecognized: &[Vec<u8>]) -> bool {
         let mut parameters: SmallVec<[Parameter<'_>; 4]> = SmallVec::new();
         parameters.push(Parameter::Cookie(cookie));
         parameters.extend(self.parameters());
         parameters.extend(unrecognized.iter().map(|parameter| Parameter::Unrecognized(parameter)));
-        packet.init(true, &self.init_head(), &parameters);
+        packet.init(true, &self.init_head(), &parameters)
     }
 
     /// An INIT, whose packet has no tag.
@@ -240,20 +240,26 @@ impl Association {
     fn refuse_cookie(&mut self, bad: BadCookie) {
         match bad {
             BadCookie::Forged => self.dropped.forged_cookie += 1,
-            BadCookie::Stale(late) => self.refuse_stale_cookie(late),
+            BadCookie::Stale(late, tag) => {
+                self.dropped.stale_cookie += 1;
+                let late = u32::try_from(late.as_micros()).unwrap_or(u32::MAX);
+                self.send_alone(Alone::Error { tag, code: cause::STALE_COOKIE, value: late.to_be_bytes().to_vec() });
+            }
         }
-    }
-
-    fn refuse_stale_cookie(&mut self, late: Duration) {
-        self.dropped.stale_cookie += 1;
-        let late = u32::try_from(late.as_micros()).unwrap_or(u32::MAX);
-        self.answer(Answer::Error(cause::STALE_COOKIE, late.to_be_bytes().to_vec()));
     }
 
     pub(super) fn on_cookie_ack(&mut self, now: Instant) {
         match self.state {
             State::CookieEchoed => self.establish(now),
             _ => self.dropped.state += 1,
+        }
+    }
+
+    /// Data or an acknowledgement in place of COOKIE ACK, which then was lost or is late: the peer stands.
+    #[inline]
+    pub(super) fn imply_cookie_ack(&mut self, now: Instant) {
+        if self.state == State::CookieEchoed {
+            self.establish(now);
         }
     }
 

@@ -5,9 +5,9 @@
 //! establishment protocol says, and that the peer has closed a channel, take their places in that order, so a channel
 //! opens before its first message and closes after its last.
 
+use super::Association;
 use super::inbound::Next;
 use super::outbound::Head;
-use super::Association;
 use crate::machine::time::Instant;
 use crate::wire::sctp::ppid;
 

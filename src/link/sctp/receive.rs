@@ -42,6 +42,8 @@ impl Association {
     fn packet_ends(&mut self, now: Instant, has_data: bool) {
         self.heard = now;
         self.inbound.packet_ends(now);
+        self.reset.on_cumulative(now, self.inbound.cumulative());
+        self.take_resets(now);
         if has_data && self.state == State::ShutdownSent {
             self.repeat_shutdown(now);
         }
@@ -52,6 +54,7 @@ impl Association {
 
     #[inline]
     fn on_data(&mut self, now: Instant, data: &Data<'_>) {
+        self.imply_cookie_ack(now);
         if !self.state.takes_data() {
             self.dropped.state += 1;
         } else if let Err(broken) = self.inbound.on_data(now, data) {
@@ -61,7 +64,8 @@ impl Association {
 
     #[inline]
     fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) {
-        if !self.state.is_associated() {
+        self.imply_cookie_ack(now);
+        if !self.state.is_established() {
             self.dropped.state += 1;
             return;
         }

@@ -45,7 +45,9 @@ impl Association {
             Phase::Asking => self.send_open(now, stream),
             _ if channel.owes_ack => self.send_ack(now, stream),
             Phase::Closing(Outgoing::Draining, incoming)
-                if self.state.is_established() && !self.outbound.has_unacked(stream) =>
+                if self.state.is_established()
+                    && !self.outbound.has_unsent(stream)
+                    && !self.outbound.has_unacked(stream) =>
             {
                 channel.phase = Phase::Closing(Outgoing::Resetting, incoming);
                 self.ask_reset(now, stream);

@@ -36,7 +36,6 @@ impl Outbound {
     /// Appends what is due: FORWARD-TSN, then what is to be sent again, then new data. All DATA of one call is one packet
     /// to loss detection and congestion control, so the caller sends it as one datagram.
     pub(in super::super) fn fill(&mut self, now: Instant, packet: &mut Packet<'_>) {
-        self.expire(now);
         self.fill_forward(now, packet);
         if !self.is_released(now) {
             return;

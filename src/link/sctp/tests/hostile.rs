@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{ANN, BOB, Bench, both, seconds};
-use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Dropped, PORT, Over};
+use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Dropped, Over, PORT};
 use crate::machine::rng::Rng;
 use crate::wire::sctp::dcep::{ChannelType, Message, Open};
 use crate::wire::sctp::reconfig::{Request, Streams};
@@ -145,12 +145,19 @@ fn a_forward_tsn_ahead_of_everything_harms_nobody_else() {
 
 #[test]
 fn data_on_stream_65_535_is_dropped_and_told_by_an_error() {
-    let (mut bench, stream) = bench(Config::default());
-    let tsn = next(&bench);
-    bench.ends[ANN].association.outbound.skip_tsn();
-    let packet = packet(&bench, |packet| data(packet, tsn, 65_535, 0, ppid::BINARY, b"x"));
-    bench.inject(BOB, &packet);
+    let (mut bench, stream) = bench(Config { zero_checksum: true, ..Config::default() });
+    let other = bench.open(ANN, ChannelConfig { is_ordered: false, ..Default::default() });
     bench.run(seconds(1));
+    bench.meddle = Some(Box::new(|_, packet| {
+        if packet[12] == kind::DATA {
+            packet[20..22].fill(0xff);
+        }
+        true
+    }));
+    assert!(bench.write(ANN, other, b"where to?"));
+    bench.run(seconds(1));
+    bench.meddle = None;
+    assert_eq!(bench.ends[BOB].messages.len(), 1);
     assert_lives(&mut bench, stream);
 }
 
