@@ -7,7 +7,7 @@
 //! # The choice
 //!
 //! [`Congestion::Ebb`] is the default. It keeps a lossy path full, keeps its own queue short and shares a bottleneck with
-//! CUBIC; its module documentation is the algorithm. [`Congestion::Cubic`] is RFC 9438 with HyStart++ (RFC 9406), and
+//! CUBIC; its module documentation is the algorithm. [`Congestion::Cubic`] is RFC 9438 with HyStart, and
 //! [`Congestion::Reno`] is RFC 9260, section 7.2. Both are clocked by acknowledgements, take every loss for congestion,
 //! and are Ebb's opponents in its tests.
 //!
@@ -147,12 +147,12 @@ pub struct CongestionCounters {
     pub idle_restarts: u64,
 }
 
-/// One congestion controller.
+/// One congestion controller; a box, as most associations of a process are idle and the largest has 800 bytes.
 #[derive(Debug)]
 pub(super) enum Controller {
     Ebb(Box<Ebb>),
-    Cubic(Cubic),
-    Reno(Reno),
+    Cubic(Box<Cubic>),
+    Reno(Box<Reno>),
 }
 
 /// Calls the controller there is.
@@ -172,8 +172,8 @@ impl Controller {
         let packet = packet.max(LEAST_PACKET) as f64;
         match choice {
             Congestion::Ebb => Self::Ebb(Box::new(Ebb::new(packet))),
-            Congestion::Cubic => Self::Cubic(Cubic::new(packet)),
-            Congestion::Reno => Self::Reno(Reno::new(packet)),
+            Congestion::Cubic => Self::Cubic(Box::new(Cubic::new(packet))),
+            Congestion::Reno => Self::Reno(Box::new(Reno::new(packet))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! CUBIC (RFC 9438) with HyStart++ (RFC 9406), clocked by acknowledgements.
+//! CUBIC (RFC 9438) with HyStart, clocked by acknowledgements.
 //!
 //! Every loss is congestion, at most one reduction per window. A timeout starts anew from one packet up to the reduced
 //! threshold. Where all losses of a reduction prove to be late packets, the state from before it comes back
@@ -73,14 +73,13 @@ impl Cubic {
 
     fn grow(&mut self, ack: &Ack) {
         let law = &mut self.law;
-        let acked = ack.acked_within(law.window);
         if law.window < law.threshold {
-            match law.slow_start.grow(ack, acked, self.packet) {
+            match law.slow_start.grow(ack, law.window, self.packet) {
                 Some(growth) => law.window += growth,
                 None => law.threshold = law.window,
             }
         } else {
-            law.window = law.curve.grow(ack.now, law.window, acked, self.rtt, self.packet);
+            law.window = law.curve.grow(ack.now, law.window, ack.acked_within(law.window), self.rtt, self.packet);
         }
         law.window = law.window.min(MOST_WINDOW);
     }

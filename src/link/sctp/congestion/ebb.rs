@@ -63,7 +63,9 @@ const STARTUP_WINDOW: f64 = 2.0;
 /// Startup's pacing rate in delivery rates (2 / ln 2).
 const STARTUP_RATE: f64 = 2.885;
 /// The pacing rate in windows per round trip.
-const RATE: f64 = 1.2;
+const RATE: f64 = 1.5;
+/// The same beside others: little more than a bound on bursts, for who paces beside flows that don't bears the losses.
+const COMPETING_RATE: f64 = 2.0;
 /// What a drain leaves of the pipe.
 const DRAINED: f64 = 0.9;
 /// The share of random losses from which on half a window is not given up.
@@ -390,7 +392,8 @@ impl Ebb {
         match self.mode {
             Mode::Startup if self.rate.best() > 0.0 => STARTUP_RATE * self.rate.best(),
             Mode::Startup => 2.0 * self.window / self.delay.smoothed(),
-            Mode::Delay | Mode::Compete => RATE * self.window / self.delay.smoothed(),
+            Mode::Delay => RATE * self.window / self.delay.smoothed(),
+            Mode::Compete => COMPETING_RATE * self.window / self.delay.smoothed(),
         }
     }
 
