@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 
 use super::crypto::Crypto;
 use super::str0m::Str0m;
+pub use crate::link::ice::State as IceState;
+
 use crate::machine::datagram::Ecn;
 use crate::machine::{Cx, Deadline};
 use crate::wire::candidate::Candidate;
@@ -84,21 +86,6 @@ pub struct Sent {
     pub segment: usize,
     /// How the network may mark them.
     pub ecn: Option<Ecn>,
-}
-
-/// W3C `RTCIceConnectionState`, as far as an engine knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IceState {
-    /// No remote candidate is known.
-    New,
-    /// Pairs are being checked.
-    Checking,
-    /// A pair works; better ones may be found.
-    Connected,
-    /// The best pair is in use.
-    Completed,
-    /// No pair works any more.
-    Disconnected,
 }
 
 /// What happened to a peer.
@@ -315,13 +302,6 @@ impl Engine {
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         either!(self, engine => engine.close(cx));
     }
-}
-
-/// ICE credentials (RFC 8839, section 5.4), drawn from `rng`: 48 bits of name, 144 of password.
-pub(super) fn credentials(rng: &mut crate::machine::rng::Rng) -> (String, String) {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut draw = |len| (0..len).map(|_| char::from(CHARS[(rng.u32() & 63) as usize])).collect();
-    (draw(8), draw(24))
 }
 
 #[cfg(test)]

@@ -38,9 +38,9 @@ use str0m::{Candidate as RtcCandidate, Event as RtcEvent, IceConnectionState, Ic
 
 use super::crypto::Crypto;
 use super::engine::{
-    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, credentials,
+    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent,
 };
-use crate::link::ice::Asked;
+use crate::link::ice::{Asked, Credentials};
 use crate::machine::datagram::Ecn;
 #[cfg(feature = "sim")]
 use crate::machine::rng::Rng;
@@ -102,7 +102,7 @@ impl Str0m {
     /// # Errors
     /// The engine's, in words: there is no randomness, or a certificate that does not fit.
     pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, config: EngineConfig) -> Result<Self, String> {
-        let (ufrag, password) = credentials(cx.rng);
+        let Credentials { ufrag, password } = Credentials::draw(cx.rng);
         #[cfg(feature = "sim")]
         let rng = crypto.is_seeded().then(|| cx.rng.fork());
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
@@ -183,7 +183,8 @@ impl Str0m {
 
     /// Takes other ICE credentials for a restart (RFC 8445, section 2.4); they are in [`Self::local`] then.
     pub fn restart(&mut self, cx: &mut Cx<'_>) {
-        (self.local.ufrag, self.local.password) = credentials(cx.rng);
+        let Credentials { ufrag, password } = Credentials::draw(cx.rng);
+        (self.local.ufrag, self.local.password) = (ufrag, password);
         let creds = IceCreds { ufrag: self.local.ufrag.clone(), pass: self.local.password.clone() };
         self.touch(cx, |rtc| rtc.direct_api().set_local_ice_credentials(creds));
     }
