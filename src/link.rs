@@ -1,5 +1,7 @@
 //! One protocol each: plain structs with inherent `receive` and `fill` that take closures.
 
+#[cfg(feature = "webrtc")]
+pub mod dtls;
 pub mod framed;
 #[cfg(feature = "ws")]
 pub mod http;
