@@ -34,7 +34,7 @@ use routes::Routes;
 use super::{Outbox, PeerEvent, PeerId, PeerReport, PeerState, Transport, TransportCommand, TransportEvent, Upgrade};
 use crate::link::rtc::{Crypto, is_stun};
 use crate::machine::buf::Buf;
-use crate::machine::datagram::Datagram;
+use crate::machine::datagram::Datagrams;
 use crate::machine::ids::{LinkId, PortId, Slab, Table};
 use crate::machine::payload::{Flow, Framer, Kind, Payload, Upper};
 use crate::machine::queue::ReadyList;
@@ -308,10 +308,13 @@ impl Webrtc {
         }
     }
 
-    fn on_datagram(&mut self, cx: &mut Cx<'_>, port: PortId, datagram: Datagram<'_>) {
-        let Some(inbound) = self.gatherer.on_datagram(cx, port, datagram) else { return };
-        let Self { routes, peers, touched, counters, .. } = self;
-        take_in(routes, peers, touched, counters, cx, inbound);
+    fn on_datagrams(&mut self, cx: &mut Cx<'_>, port: PortId, datagrams: Datagrams<'_>) {
+        let Self { routes, peers, touched, counters, gatherer, .. } = self;
+        for datagram in datagrams {
+            if let Some(inbound) = gatherer.on_datagram(cx, port, datagram) {
+                take_in(routes, peers, touched, counters, cx, inbound);
+            }
+        }
     }
 
     fn on_bytes(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8]) {
@@ -374,7 +377,7 @@ impl Transport for Webrtc {
         match input {
             Input::Timeout => self.on_timeout(cx),
             Input::Receive(port, data) => self.on_bytes(cx, port, data),
-            Input::Datagram(port, datagram) => self.on_datagram(cx, port, datagram),
+            Input::Datagrams(port, datagrams) => self.on_datagrams(cx, port, datagrams),
             Input::Port(port, change) => self.gatherer.on_port(cx, port, change),
             Input::Command(command) => self.on_command(cx, command, upper),
         }

@@ -170,7 +170,7 @@ impl Transport for Pipes {
                 assert!(self.peers.is_empty(), "the hub ends its peers first");
                 self.outbox.event(TransportEvent::Stopped);
             }
-            Input::Command(_) | Input::Datagram(..) => {}
+            Input::Command(_) | Input::Datagrams(..) => {}
         }
     }
 
