@@ -446,4 +446,8 @@ impl Upgrade for Webrtc {
     fn moves(&self) -> u64 {
         self.gatherer.counters().moves
     }
+
+    fn revision(&self) -> u64 {
+        self.gatherer.revision()
+    }
 }

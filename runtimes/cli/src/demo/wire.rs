@@ -90,4 +90,8 @@ impl Upgrade for Wired {
     fn moves(&self) -> u64 {
         self.peers.moves()
     }
+
+    fn revision(&self) -> u64 {
+        self.peers.revision()
+    }
 }
