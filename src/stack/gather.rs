@@ -232,6 +232,11 @@ impl Gatherer {
         self.locals.iter().find(of).map(|local| local.base)
     }
 
+    /// The port of the socket that sends from there; none: it is a relayed address, or not ours.
+    pub fn port_at(&self, local: SocketAddr) -> Option<PortId> {
+        self.hosts.iter().find(|host| host.local == Some(local)).map(|host| host.port)
+    }
+
     /// Whether that port is one of its own.
     pub fn owns(&self, port: PortId) -> bool {
         let is_relays = self.relays.iter().any(|relay| relay.own_port() == Some(port));
