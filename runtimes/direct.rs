@@ -7,9 +7,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use switchboard::connect::settings::servers_of_variable;
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Epoch;
+use switchboard::stack::peer::Crypto;
 use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard::wire::ice_server::IceServerError;
 use switchboard::wire::outlook::CandidatePolicy;

@@ -126,6 +126,7 @@ pub struct Gatherer {
     locals: Vec<Local>,
     told_done: bool,
     next: Option<Deadline>,
+    revision: u64,
     requests: VecDeque<(PortId, PortRequest)>,
     events: VecDeque<GatherEvent>,
     outbox: Outbox,
@@ -151,6 +152,7 @@ impl Gatherer {
             locals: Vec::new(),
             told_done: false,
             next: None,
+            revision: 0,
             requests: VecDeque::new(),
             events: VecDeque::new(),
             ready: ReadyList::new(),
@@ -185,6 +187,7 @@ impl Gatherer {
         self.locals.clear();
         self.events.clear();
         (self.started, self.known, self.told_done, self.next) = (false, None, false, None);
+        self.revision += 1;
     }
 
     /// Replaces the servers that `from` gave, whoever that is; those that the configuration names stay.
@@ -192,6 +195,7 @@ impl Gatherer {
         if self.servers.set(Giver::Other(from), servers) {
             self.told_done = false;
         }
+        self.revision += 1;
         if self.started {
             self.servers.resolve(cx, &mut self.requests);
             self.settle(cx);
@@ -226,6 +230,11 @@ impl Gatherer {
         let of =
             |local: &&Local| (local.candidate.kind, local.candidate.address) == (candidate.kind, candidate.address);
         self.locals.iter().find(of).map(|local| local.base)
+    }
+
+    /// The port of the socket that sends from there; none: it is a relayed address, or not ours.
+    pub fn port_at(&self, local: SocketAddr) -> Option<PortId> {
+        self.hosts.iter().find(|host| host.local == Some(local)).map(|host| host.port)
     }
 
     /// Whether that port is one of its own.
@@ -353,6 +362,11 @@ impl Gatherer {
         local::outlook(&self.config, hosts, relays, &self.servers, &self.locals, self.is_gathered())
     }
 
+    /// Another number whenever [`Self::outlook`] may be another. What peers send and receive does not change it.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// What was dropped since it was made.
     pub const fn counters(&self) -> GatherCounters {
         self.counters
@@ -434,6 +448,7 @@ impl Gatherer {
 
     /// Draws the conclusions of whatever has changed: questions, candidates, events, the next deadline.
     fn settle(&mut self, cx: &mut Cx<'_>) {
+        self.revision += 1;
         if self.known.is_none() {
             self.next = None;
             return;

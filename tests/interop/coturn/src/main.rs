@@ -196,10 +196,12 @@ impl Machine for Pair {
                     self.both[which].on_port(cx, port, change);
                 }
             }
-            Input::Datagram(port, datagram) => {
+            Input::Datagrams(port, datagrams) => {
                 let Some(which) = self.both.iter().position(|gatherer| gatherer.owns(port)) else { return };
-                if let Some(inbound) = self.both[which].on_datagram(cx, port, datagram) {
-                    Self::keep(inbox, which, &inbound);
+                for datagram in datagrams {
+                    if let Some(inbound) = self.both[which].on_datagram(cx, port, datagram) {
+                        Self::keep(inbox, which, &inbound);
+                    }
                 }
             }
             Input::Receive(port, data) => {
