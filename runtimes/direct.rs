@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use switchboard::connect::settings::servers_of_variable;
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Epoch;
 use switchboard::transport::webrtc::WebrtcConfig;

@@ -4,10 +4,10 @@ pub mod framed;
 #[cfg(feature = "ws")]
 pub mod http;
 #[cfg(feature = "webrtc")]
+pub mod ice;
+#[cfg(feature = "webrtc")]
 pub mod negotiation;
 pub mod noise;
-#[cfg(feature = "str0m")]
-pub mod rtc;
 #[cfg(feature = "stun")]
 pub mod stun;
 #[cfg(feature = "tls")]

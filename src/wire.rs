@@ -2,6 +2,8 @@
 
 pub mod candidate;
 pub mod cursor;
+#[cfg(feature = "webrtc")]
+pub mod demux;
 pub mod frame;
 pub mod ice_server;
 pub mod identity;

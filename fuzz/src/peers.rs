@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::datagram::Datagram;
 use switchboard::machine::ids::{Ids, PortId};

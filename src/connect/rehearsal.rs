@@ -147,7 +147,7 @@ impl Rehearsal {
     }
 
     /// Endpoints that make direct paths. The relays serve STUN, and TURN, to all (with the feature `turn`). Runs are
-    /// equal if the config's [`Crypto`](crate::link::rtc::Crypto) is a world's.
+    /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's.
     #[cfg(feature = "str0m")]
     pub fn direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
         Self::played_by(scenario, Troupe::with_direct(scenario, config))

@@ -120,8 +120,8 @@ impl<M: Machine> World<M> {
     /// What WebRTC peers of this world are made with: all that they draw follows from their hosts' seeds. It protects
     /// nothing, and is made here only. `epoch` is any, for all worlds: nothing depends on it.
     #[cfg(feature = "str0m")]
-    pub fn crypto(&self, epoch: crate::machine::time::Epoch) -> crate::link::rtc::Crypto {
-        crate::link::rtc::Crypto::seeded(epoch)
+    pub fn crypto(&self, epoch: crate::machine::time::Epoch) -> crate::stack::peer::Crypto {
+        crate::stack::peer::Crypto::seeded(epoch)
     }
 
     /// Adds a host to the Internet and starts its machine. The first has the addresses 198.18.0.1 and `2001:db8::1`.

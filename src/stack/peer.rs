@@ -14,22 +14,31 @@
 //! *Time-outs*: [`PeerConfig::answer`] until the other side has described itself, [`PeerConfig::connect`] from then until
 //! DTLS is connected, [`PeerConfig::silence`] from the loss of all pairs until it is over.
 
+pub mod crypto;
+pub mod engine;
+#[cfg(feature = "sim")]
+mod seeded;
+pub mod str0m;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use engine::{Engine, EngineConfig, IceState, Local, Over, Remote};
+
+pub use crypto::Crypto;
+pub use engine::{BULK, ChannelSpec, Message, Partner, QUICK, Sent};
+
 use crate::link::negotiation::{Ending, Negotiation, NegotiationConfig, Step};
-use crate::link::rtc::{self, Crypto, IceState, Local, Over, Remote, Rtc};
+use crate::machine::datagram::Ecn;
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
 use crate::wire::candidate::{Candidate, CandidateKind};
 use crate::wire::outlook::Outlook;
 use crate::wire::sdp::{Description, Password, Setup};
 use crate::wire::signal::Signal;
-
-pub use crate::link::rtc::{BULK, ChannelSpec, Outgoing, Partner, QUICK, WINDOW};
 
 /// What a foreign peer is told that it may send in one message, in bytes.
 const FOREIGN_MESSAGE: u64 = 256 * 1024;
@@ -55,10 +64,12 @@ pub struct PeerConfig {
     pub connect: Duration,
     /// Time without any pair that works.
     pub silence: Duration,
+    /// Bytes of received messages that may wait to be taken.
+    pub inbox: usize,
 }
 
 impl PeerConfig {
-    /// The usual times: 15 s, 25 s, 15 s.
+    /// The usual times, 15 s, 25 s and 15 s, and 2 MiB.
     pub const fn new(partner: Partner, offers: bool) -> Self {
         Self {
             partner,
@@ -67,6 +78,7 @@ impl PeerConfig {
             answer: Duration::from_secs(15),
             connect: Duration::from_secs(25),
             silence: Duration::from_secs(15),
+            inbox: 2 * 1024 * 1024,
         }
     }
 }
@@ -119,15 +131,6 @@ pub enum Event {
     State(State),
     /// A channel is open: its place, its label.
     Open(usize, String),
-    /// A message.
-    Message {
-        /// The channel's place.
-        channel: usize,
-        /// Whether it is binary, and not text.
-        binary: bool,
-        /// The message.
-        bytes: Vec<u8>,
-    },
     /// There is room again.
     Writable,
     /// A channel is closed.
@@ -141,7 +144,7 @@ pub enum Event {
 pub struct Peer {
     config: PeerConfig,
     negotiation: Negotiation,
-    rtc: Rtc,
+    engine: Engine,
     state: State,
     /// The time-out under way, and since when there was none.
     until: Option<Instant>,
@@ -168,11 +171,12 @@ impl Peer {
         config: PeerConfig,
         candidates: impl Iterator<Item = &'a Candidate>,
     ) -> Result<Self, String> {
-        let rtc = Rtc::new(cx, crypto, config.partner, config.offers)?;
+        let PeerConfig { partner, offers: is_controlling, inbox, .. } = config;
+        let engine = Engine::new(cx, crypto, EngineConfig { partner, is_controlling, inbox })?;
         let mut peer = Self {
             config,
             negotiation: Negotiation::new(attempt, NegotiationConfig::new(config.polite)),
-            rtc,
+            engine,
             state: State::New,
             until: Some(cx.now + config.answer),
             candidates: Vec::new(),
@@ -196,13 +200,13 @@ impl Peer {
 
     /// Our ICE user name fragment: what comes for it is this peer's.
     pub fn ufrag(&self) -> &str {
-        &self.rtc.local().ufrag
+        &self.engine.local().ufrag
     }
 
     /// The passwords that STUN is signed by: what comes to us by ours, what answers us by the other side's.
     pub fn passwords(&self) -> (&str, Option<&str>) {
         let theirs = self.negotiation.remote().map(|remote| remote.password.expose());
-        (&self.rtc.local().password, theirs)
+        (&self.engine.local().password, theirs)
     }
 
     /// Our candidates.
@@ -221,8 +225,8 @@ impl Peer {
     }
 
     /// The addresses, ours first, between which data goes.
-    pub const fn pair(&self) -> Option<(SocketAddr, SocketAddr)> {
-        self.rtc.pair()
+    pub fn pair(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.engine.pair()
     }
 
     /// Takes in what the other side has to say.
@@ -231,12 +235,10 @@ impl Peer {
             return;
         }
         if let Err(rule) = self.negotiation.receive(signal) {
-            self.negotiation.error(MISBEHAVED, &rule.to_string());
-            self.settle(cx);
-            return self.end(cx, End::Misbehaved(rule.to_string()));
+            return self.misbehaved(cx, rule.to_string());
         }
         self.settle(cx);
-        self.rtc.check(cx);
+        self.engine.check(cx);
         self.settle(cx);
     }
 
@@ -255,7 +257,7 @@ impl Peer {
         self.held.retain(|known| !same(known));
         if let Some(at) = self.candidates.iter().position(same) {
             let candidate = self.candidates.remove(at);
-            self.rtc.remove_local(cx, &candidate);
+            self.engine.remove_local(cx, &candidate);
             self.settle(cx);
         }
     }
@@ -281,20 +283,27 @@ impl Peer {
         }
         let ready: Vec<_> = self.held.extract_if(.., |held| held.address == relayed).collect();
         for candidate in ready {
-            self.rtc.add_local(cx, &candidate);
+            self.engine.add_local(cx, &candidate);
         }
         self.settle(cx);
     }
 
-    /// Takes in a datagram that came to the base of a candidate.
-    pub fn receive(&mut self, cx: &mut Cx<'_>, local: SocketAddr, source: SocketAddr, data: &[u8]) {
-        self.rtc.receive(cx, local, source, data);
+    /// Takes in a datagram that came to the base of a candidate; it is decrypted in place.
+    pub fn receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        local: SocketAddr,
+        source: SocketAddr,
+        ecn: Option<Ecn>,
+        data: &mut [u8],
+    ) {
+        self.engine.receive(cx, local, source, ecn, data);
         self.settle(cx);
     }
 
     /// Lets time pass.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
-        self.rtc.on_timeout(cx);
+        self.engine.on_timeout(cx);
         self.settle(cx);
         if self.until.is_some_and(|until| until <= cx.now) {
             self.too_late(cx);
@@ -304,34 +313,34 @@ impl Peer {
     /// When [`Self::on_timeout`] is due.
     pub fn deadline(&self) -> Option<Deadline> {
         let until = self.until.map(|at| Deadline::new(at, "progress of a peer"));
-        until.into_iter().chain(self.rtc.deadline()).min_by_key(|deadline| deadline.at).filter(|_| !self.is_over)
+        until.into_iter().chain(self.engine.deadline()).min_by_key(|deadline| deadline.at).filter(|_| !self.is_over)
     }
 
     /// Opens a channel towards a foreign peer. None: there are too many.
     pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
-        let place = self.rtc.open_channel(cx, spec);
+        let place = self.engine.open_channel(cx, spec);
         self.settle(cx);
         place
     }
 
     /// Closes a channel of a foreign peer; [`Event::ChannelClosed`] follows.
     pub fn close_channel(&mut self, cx: &mut Cx<'_>, channel: usize) {
-        self.rtc.close_channel(cx, channel);
+        self.engine.close_channel(cx, channel);
         self.settle(cx);
     }
 
     /// Bytes that may be written now; if less than `wanted`, [`Event::Writable`] follows.
     pub fn room(&mut self, wanted: usize) -> usize {
-        let room = self.rtc.room();
+        let room = self.engine.room();
         if room < wanted {
-            self.rtc.want_room();
+            self.engine.want_room();
         }
         room
     }
 
     /// Writes a message that fits [`Self::room`]. False: it was not taken.
-    pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, binary: bool, message: &[u8]) -> bool {
-        let written = self.rtc.write(cx, channel, binary, message);
+    pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
+        let written = self.engine.write(cx, channel, is_binary, message);
         self.settle(cx);
         written
     }
@@ -343,17 +352,18 @@ impl Peer {
             Some((code, text)) => self.negotiation.error(code, text),
         }
         self.settle(cx);
-        self.rtc.close(cx);
+        self.engine.close(cx);
         self.is_over = true;
     }
 
-    /// What is to be sent.
-    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
-        self.rtc.poll_transmit()
+    /// Appends datagrams of one length to `out`, `most` bytes of them or a single one. None: nothing is to be sent now.
+    pub fn poll_transmit(&mut self, cx: &mut Cx<'_>, out: &mut Vec<u8>, most: usize) -> Option<Sent> {
+        self.engine.poll_transmit(cx, out, most)
     }
 
     /// What has happened.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self, cx: &mut Cx<'_>) -> Option<Event> {
+        self.settle(cx);
         let next = self.events.pop_front();
         if next.is_none() && self.events.capacity() > 0 {
             self.events = VecDeque::new();
@@ -361,12 +371,23 @@ impl Peer {
         next
     }
 
+    /// The next message of a channel that is not held, lent until the peer is used again. A channel's end and the
+    /// peer's are told once these are taken.
+    pub fn poll_message(&mut self, cx: &mut Cx<'_>) -> Option<Message<'_>> {
+        self.engine.poll_message(cx)
+    }
+
+    /// Holds a channel's messages back, or lets them go again.
+    pub fn hold(&mut self, channel: usize, is_held: bool) {
+        self.engine.hold(channel, is_held);
+    }
+
     fn keep(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
         self.candidates.push(candidate.clone());
         if candidate.kind == CandidateKind::Relayed {
             self.held.push(candidate.clone());
         } else {
-            self.rtc.add_local(cx, candidate);
+            self.engine.add_local(cx, candidate);
         }
     }
 
@@ -375,7 +396,7 @@ impl Peer {
         loop {
             if let Some(step) = self.negotiation.poll() {
                 self.on_step(cx, step);
-            } else if let Some(event) = self.rtc.poll_event() {
+            } else if let Some(event) = self.engine.poll_event() {
                 self.on_engine(cx, event);
             } else {
                 return;
@@ -399,7 +420,7 @@ impl Peer {
 
     fn on_offer(&mut self, cx: &mut Cx<'_>, offer: &Description) {
         if self.theirs.as_ref().is_some_and(|before| *before != offer.ufrag) {
-            self.rtc.restart(cx);
+            self.engine.restart(cx);
         }
         let mut answer = self.describe().answering(offer);
         if self.config.partner == Partner::Own && offer.setup == Setup::ActPass {
@@ -421,7 +442,7 @@ impl Peer {
             fingerprint: remote.fingerprint,
             sctp_init: remote.sctp_init.clone(),
         };
-        if let Err(error) = self.rtc.start(cx, &theirs, active) {
+        if let Err(error) = self.engine.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
         self.theirs = Some(remote.ufrag.clone());
@@ -435,7 +456,7 @@ impl Peer {
     }
 
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
-        if self.remotes.len() >= MOST_CANDIDATES || !self.rtc.add_remote(cx, &candidate) {
+        if self.remotes.len() >= MOST_CANDIDATES || !self.engine.add_remote(cx, &candidate) {
             return;
         }
         let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
@@ -447,7 +468,7 @@ impl Peer {
 
     /// An ICE restart, asked for by the other side.
     fn restart(&mut self, cx: &mut Cx<'_>) {
-        self.rtc.restart(cx);
+        self.engine.restart(cx);
         let mut offer = self.describe();
         if let Some(remote) = self.negotiation.remote() {
             offer = offer.shaped_like(remote);
@@ -456,7 +477,7 @@ impl Peer {
     }
 
     fn describe(&self) -> Description {
-        let Local { ufrag, password, fingerprint, sctp_init } = self.rtc.local().clone();
+        let Local { ufrag, password, fingerprint, sctp_init } = self.engine.local().clone();
         // Made of ICE characters, and long enough.
         let password = Password::new(password).unwrap_or_else(|_| unreachable!());
         Description {
@@ -468,19 +489,19 @@ impl Peer {
         }
     }
 
-    fn on_engine(&mut self, cx: &mut Cx<'_>, event: rtc::Event) {
+    fn on_engine(&mut self, cx: &mut Cx<'_>, event: engine::Event) {
         let event = match event {
-            rtc::Event::Ice(state) => return self.on_ice(cx, state),
-            rtc::Event::Connected => {
+            engine::Event::Ice(state) => return self.on_ice(cx, state),
+            engine::Event::Connected => {
                 self.until = None;
                 return self.set_state(State::Connected);
             }
-            rtc::Event::Over(Over::Closed) => return self.end(cx, End::Closed),
-            rtc::Event::Over(Over::Failed(error)) => return self.fail(cx, error),
-            rtc::Event::Open(place, label) => Event::Open(place, label),
-            rtc::Event::Message { channel, binary, bytes } => Event::Message { channel, binary, bytes },
-            rtc::Event::Writable => Event::Writable,
-            rtc::Event::ChannelClosed(place) => Event::ChannelClosed(place),
+            engine::Event::Over(Over::Closed) => return self.end(cx, End::Closed),
+            engine::Event::Over(Over::Failed(error)) => return self.fail(cx, error),
+            engine::Event::Over(flooded @ Over::Flooded) => return self.misbehaved(cx, flooded.to_string()),
+            engine::Event::Open(place, label) => Event::Open(place, label),
+            engine::Event::Writable => Event::Writable,
+            engine::Event::ChannelClosed(place) => Event::ChannelClosed(place),
         };
         self.events.push_back(event);
     }
@@ -524,6 +545,13 @@ impl Peer {
         self.give_up(cx, end);
     }
 
+    /// Ends it for a rule that the other side broke, and tells it which.
+    fn misbehaved(&mut self, cx: &mut Cx<'_>, rule: String) {
+        self.negotiation.error(MISBEHAVED, &rule);
+        self.settle(cx);
+        self.end(cx, End::Misbehaved(rule));
+    }
+
     /// Ends it, and tells the other side.
     fn give_up(&mut self, cx: &mut Cx<'_>, end: End) {
         if !self.is_over {
@@ -535,7 +563,7 @@ impl Peer {
 
     fn end(&mut self, cx: &mut Cx<'_>, end: End) {
         if !std::mem::replace(&mut self.is_over, true) {
-            self.rtc.close(cx);
+            self.engine.close(cx);
             self.events.push_back(Event::Over(end));
         }
     }

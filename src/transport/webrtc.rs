@@ -13,8 +13,8 @@
 //! good and answers.
 //!
 //! *Room before supply*: a packet is asked for only when the engine can take the largest; then it is written at once.
-//! `quick` goes first. What a receiver above has stopped waits here, up to [`WebrtcConfig::inbox`]; a peer that sends
-//! more has broken its window and is closed.
+//! `quick` goes first. What a receiver above has stopped waits in the engine, up to [`WebrtcConfig::inbox`]; a peer that
+//! sends more has broken its window and is closed.
 //!
 //! *Amplification*: towards an address that does not answer by a signed message at most [`WebrtcConfig::unanswered`] bytes
 //! are sent, and the engine gives a check up after seven times. Towards a loopback address nothing is sent but from one.
@@ -32,21 +32,24 @@ use entry::Entry;
 use routes::Routes;
 
 use super::{Outbox, PeerEvent, PeerId, PeerReport, PeerState, Transport, TransportCommand, TransportEvent, Upgrade};
-use crate::link::rtc::{Crypto, is_stun};
 use crate::machine::buf::Buf;
 use crate::machine::datagram::Datagram;
 use crate::machine::ids::{LinkId, PortId, Slab, Table};
-use crate::machine::payload::{Flow, Framer, Kind, Payload, Upper};
+use crate::machine::payload::Upper;
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
 use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer, Inbound};
-use crate::stack::peer::{ChannelSpec, Event, Outgoing, Partner, Peer, PeerConfig};
+use crate::stack::peer::{ChannelSpec, Crypto, Event, Partner, Peer, PeerConfig, Sent};
 use crate::wire::candidate::{Candidate, CandidateKind};
+use crate::wire::demux::is_stun;
 use crate::wire::ice_server::IceServer;
 use crate::wire::outlook::Outlook;
 use crate::wire::signal::Signal;
+
+/// Bytes that are taken out of a peer at a time.
+const BATCH: usize = 64_000;
 
 /// How direct peers are made.
 #[derive(Debug, Clone)]
@@ -189,6 +192,7 @@ impl Webrtc {
         self.gatherer.start(cx);
         self.gatherer.refresh(cx);
         let candidates = self.gatherer.candidates();
+        let config = PeerConfig { inbox: self.config.inbox, ..config };
         let mut peer = Peer::new(cx, &self.config.crypto, attempt, config, candidates).ok()?;
         if self.gatherer.outlook().gathered {
             peer.gathered(cx);
@@ -264,7 +268,7 @@ impl Webrtc {
 
     /// Takes out what a peer has to send and to tell, and lets it write.
     fn drain(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
-        self.take_out(cx, id, upper);
+        self.take_out(cx, id, Some(upper));
         self.write(cx, id, upper);
         self.transmit(cx, id);
         self.arm(id);
@@ -274,17 +278,20 @@ impl Webrtc {
     /// there is nothing to deliver; and what may be written has not changed.
     fn settle_calls(&mut self, cx: &mut Cx<'_>) {
         while let Some(id) = self.touched.pop() {
-            self.take_out(cx, id, &mut Nobody);
+            self.take_out(cx, id, None);
             self.arm(id);
         }
     }
 
-    fn take_out(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
+    fn take_out(&mut self, cx: &mut Cx<'_>, id: PeerId, mut upper: Option<&mut dyn Upper>) {
         loop {
             self.transmit(cx, id);
             let Some(entry) = self.peers.get_mut(id) else { return };
-            let Some(event) = entry.peer.poll_event() else { return };
-            self.on_event(cx, id, event, upper);
+            if let Some(event) = entry.peer.poll_event(cx) {
+                self.on_event(cx, id, event);
+            } else if !upper.as_deref_mut().is_some_and(|upper| entry.deliver(cx, upper)) {
+                return;
+            }
         }
     }
 
@@ -296,15 +303,19 @@ impl Webrtc {
 
     fn transmit(&mut self, cx: &mut Cx<'_>, id: PeerId) {
         let Some(entry) = self.peers.get_mut(id) else { return };
-        while let Some(Outgoing { local, to, data }) = entry.peer.poll_transmit() {
-            if !entry.may_send(local, to, data.len(), self.config.unanswered) {
-                self.counters.unanswered += 1;
-                continue;
+        let mut batch = Vec::new();
+        while let Some(Sent { local, to, segment, .. }) = entry.peer.poll_transmit(cx, &mut batch, BATCH) {
+            if entry.may_send(local, to, batch.len(), self.config.unanswered) {
+                self.routes.learn(id, local, to);
+                entry.sent += batch.len() as u64;
+                entry.bind(cx, &mut self.gatherer);
+                for datagram in batch.chunks(segment) {
+                    self.gatherer.send(cx, local, to, datagram.to_vec());
+                }
+            } else {
+                self.counters.unanswered += batch.len().div_ceil(segment) as u64;
             }
-            self.routes.learn(id, local, to);
-            entry.sent += data.len() as u64;
-            entry.bind(cx, &mut self.gatherer);
-            self.gatherer.send(cx, local, to, data);
+            batch.clear();
         }
     }
 
@@ -343,7 +354,7 @@ fn take_in(
     cx: &mut Cx<'_>,
     inbound: Inbound<'_>,
 ) {
-    let Inbound { local, source, data, .. } = inbound;
+    let Inbound { local, source, ecn, data } = inbound;
     let named = if is_stun(data) { routes.named(data) } else { None };
     let id = named.or_else(|| routes.learned(local, source));
     let Some((id, entry)) = id.and_then(|id| Some((id, peers.get_mut(id)?))) else {
@@ -352,21 +363,8 @@ fn take_in(
     };
     entry.received += data.len() as u64;
     entry.heard(source, data);
-    entry.peer.receive(cx, local, source, data);
+    entry.peer.receive(cx, local, source, ecn, data);
     touched.push(id);
-}
-
-/// No layer above.
-struct Nobody;
-
-impl Upper for Nobody {
-    fn deliver(&mut self, _: LinkId, _: Kind, _: Payload<'_>) -> Flow {
-        Flow::Stop
-    }
-
-    fn supply(&mut self, _: LinkId, _: &mut dyn Framer) -> bool {
-        false
-    }
 }
 
 impl Transport for Webrtc {
@@ -376,7 +374,7 @@ impl Transport for Webrtc {
             Input::Receive(port, data) => self.on_bytes(cx, port, data),
             Input::Datagram(port, datagram) => self.on_datagram(cx, port, datagram),
             Input::Port(port, change) => self.gatherer.on_port(cx, port, change),
-            Input::Command(command) => self.on_command(cx, command, upper),
+            Input::Command(command) => self.on_command(cx, command),
         }
         self.settle(cx, upper);
     }
@@ -414,7 +412,7 @@ impl Upgrade for Webrtc {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.peer.close(cx, ending);
         self.transmit(cx, peer);
-        while let Some(event) = self.peers.get_mut(peer).and_then(|entry| entry.peer.poll_event()) {
+        while let Some(event) = self.peers.get_mut(peer).and_then(|entry| entry.peer.poll_event(cx)) {
             if let Event::Signal(bytes) = event {
                 self.told.push_back((peer, PeerEvent::Signal(bytes)));
             }

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
 use switchboard_compare::crowd::Crowd;
 use switchboard_compare::engines::ours::epoch;

@@ -7,7 +7,7 @@ use switchboard::connect::{Builder, Endpoint, Options};
 use switchboard::hub::channel::ChannelId;
 use switchboard::hub::{Event, News, Policy, Quotas, SessionId};
 use switchboard::link::noise::SecretKey;
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::ids::PortId;
 use switchboard::machine::rng::Rng;

@@ -26,20 +26,33 @@ impl Pair {
         Self { now, rng, ids, peers, heard: [Vec::new(), Vec::new()] }
     }
 
-    fn with(&mut self, n: usize, act: impl FnOnce(&mut Peer, &mut Cx<'_>)) {
+    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Peer, &mut Cx<'_>) -> R) -> R {
         let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
-        act(&mut self.peers[n], &mut cx);
+        act(&mut self.peers[n], &mut cx)
+    }
+
+    fn transmit(&mut self, n: usize) -> Option<(Sent, Vec<u8>)> {
+        let mut batch = Vec::new();
+        let sent = self.with(n, |peer, cx| peer.poll_transmit(cx, &mut batch, 16_000))?;
+        Some((sent, batch))
     }
 
     fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             for n in [0, 1] {
-                while let Some(Outgoing { local, to, data }) = self.peers[n].poll_transmit() {
-                    self.with(1 - n, |peer, cx| peer.receive(cx, to, local, &data));
+                while let Some((Sent { local, to, segment, ecn }, mut batch)) = self.transmit(n) {
+                    for data in batch.chunks_mut(segment) {
+                        self.with(1 - n, |peer, cx| peer.receive(cx, to, local, ecn, data));
+                    }
                 }
-                while let Some(event) = self.peers[n].poll_event() {
+                while let Some(event) = self.with(n, |peer, cx| peer.poll_event(cx)) {
                     self.on_event(n, event);
+                }
+                while let Some(bytes) =
+                    self.with(n, |peer, cx| peer.poll_message(cx).map(|message| message.bytes.to_vec()))
+                {
+                    self.heard[n].push(bytes);
                 }
                 self.with(n, |peer, cx| peer.on_timeout(cx));
             }
@@ -53,7 +66,6 @@ impl Pair {
                 let signal = Signal::decode(&bytes, 64 * 1024).unwrap();
                 self.with(1 - n, |peer, cx| peer.signal(cx, &signal));
             }
-            Event::Message { bytes, .. } => self.heard[n].push(bytes),
             _ => {}
         }
     }

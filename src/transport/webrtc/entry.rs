@@ -1,6 +1,5 @@
 //! One peer with its links, as the transport keeps it.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use smallvec::SmallVec;
@@ -8,7 +7,7 @@ use smallvec::SmallVec;
 use crate::link::stun::{Body, Message};
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
-use crate::machine::payload::Kind;
+use crate::machine::payload::{Flow, Kind, Payload, Upper};
 use crate::stack::gather::Gatherer;
 use crate::stack::peer::{BULK, Partner, Peer, QUICK, State};
 
@@ -23,7 +22,6 @@ pub(super) struct Entry {
     /// Of each channel: whether the layer above has something for it.
     pub(super) wants: SmallVec<[bool; 2]>,
     is_up: bool,
-    waiting: usize,
     /// Bytes sent to addresses that have not answered since.
     unanswered: Vec<(SocketAddr, usize)>,
     /// Permissions of relays that this peer has asked for.
@@ -37,8 +35,6 @@ pub(super) struct Entry {
 struct Channel {
     link: LinkId,
     label: String,
-    stopped: bool,
-    inbox: VecDeque<(Kind, Vec<u8>)>,
 }
 
 impl Entry {
@@ -49,7 +45,6 @@ impl Entry {
             channels: SmallVec::new(),
             wants: SmallVec::new(),
             is_up: false,
-            waiting: 0,
             unanswered: Vec::new(),
             permitted: Vec::new(),
             bound: None,
@@ -63,13 +58,12 @@ impl Entry {
             self.channels.push(None);
             self.wants.push(false);
         }
-        self.channels[channel] = Some(Channel { link, label, stopped: false, inbox: VecDeque::new() });
+        self.channels[channel] = Some(Channel { link, label });
     }
 
     pub(super) fn close(&mut self, channel: usize) -> Option<LinkId> {
         let closed = self.channels.get_mut(channel)?.take()?;
         self.wants[channel] = false;
-        self.waiting -= closed.inbox.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         Some(closed.link)
     }
 
@@ -102,34 +96,16 @@ impl Entry {
         order.filter(|channel| self.wants.get(*channel) == Some(&true)).find_map(|n| Some((n, self.link(n)?)))
     }
 
-    /// Whether what comes on a channel has to wait.
-    pub(super) fn waits(&self, channel: usize) -> bool {
-        self.channels.get(channel).is_some_and(|channel| channel.as_ref().is_some_and(|channel| channel.stopped))
-    }
-
-    pub(super) fn stop(&mut self, channel: usize) {
-        if let Some(Some(channel)) = self.channels.get_mut(channel) {
-            channel.stopped = true;
+    /// Hands the layer above one message; if it wants no more of that channel, these wait. False: there is none.
+    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, upper: &mut dyn Upper) -> bool {
+        let Some(message) = self.peer.poll_message(cx) else { return false };
+        let channel = message.channel;
+        let Some(Some(to)) = self.channels.get(channel) else { return true };
+        let kind = if message.is_binary { Kind::Binary } else { Kind::Text };
+        if upper.deliver(to.link, kind, Payload::Borrowed(message.bytes)) == Flow::Stop {
+            self.peer.hold(channel, true);
         }
-    }
-
-    /// Lets a message wait. False: too much does.
-    pub(super) fn keep(&mut self, channel: usize, kind: Kind, bytes: Vec<u8>, most: usize) -> bool {
-        let Some(Some(channel)) = self.channels.get_mut(channel) else { return true };
-        self.waiting += bytes.len();
-        channel.inbox.push_back((kind, bytes));
-        self.waiting <= most
-    }
-
-    /// The next message that has waited; none: what comes need not wait any more.
-    pub(super) fn resume(&mut self, channel: usize) -> Option<(Kind, Vec<u8>)> {
-        let channel = self.channels.get_mut(channel)?.as_mut()?;
-        let Some((kind, bytes)) = channel.inbox.pop_front() else {
-            (channel.stopped, channel.inbox) = (false, VecDeque::new());
-            return None;
-        };
-        self.waiting -= bytes.len();
-        Some((kind, bytes))
+        true
     }
 
     /// Whether so much more may go to an address, which perhaps knows nothing of us.

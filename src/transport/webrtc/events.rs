@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use super::entry::Entry;
 use super::{Webrtc, reports};
 use crate::machine::Cx;
-use crate::machine::payload::{Flow, Kind, Payload, Upper};
 use crate::stack::peer::{Event, Partner};
 use crate::transport::{DownReason, LinkInfo, PeerClose, PeerEnd, PeerEvent, PeerId, Side, TransportEvent};
 use crate::wire::candidate::{Candidate, CandidateKind};
 
 impl Webrtc {
-    pub(super) fn on_event(&mut self, cx: &mut Cx<'_>, id: PeerId, event: Event, upper: &mut dyn Upper) {
+    pub(super) fn on_event(&mut self, cx: &mut Cx<'_>, id: PeerId, event: Event) {
         match event {
             Event::Signal(bytes) => self.told.push_back((id, PeerEvent::Signal(bytes))),
             Event::Remote(address) => self.on_remote(cx, id, address),
@@ -20,7 +19,6 @@ impl Webrtc {
                 self.tell_up(id);
             }
             Event::Open(channel, label) => self.on_open(cx, id, channel, label),
-            Event::Message { channel, binary, bytes } => self.on_message(cx, id, channel, (binary, bytes), upper),
             Event::ChannelClosed(channel) => self.on_channel_closed(cx, id, channel),
             Event::Over(end) => self.on_over(cx, id, reports::end(end)),
             Event::Writable | Event::Outlook(_) => {}
@@ -55,26 +53,6 @@ impl Webrtc {
         let Some(entry) = self.peers.get_mut(id).filter(own) else { return };
         if let Some((bulk, quick)) = entry.take_up() {
             self.told.push_back((id, PeerEvent::Up { bulk, quick }));
-        }
-    }
-
-    pub(super) fn on_message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: PeerId,
-        channel: usize,
-        (binary, bytes): (bool, Vec<u8>),
-        upper: &mut dyn Upper,
-    ) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let Some(link) = entry.link(channel) else { return };
-        let kind = if binary { Kind::Binary } else { Kind::Text };
-        if !entry.waits(channel) {
-            if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
-                entry.stop(channel);
-            }
-        } else if !entry.keep(channel, kind, bytes, self.config.inbox) {
-            self.close_for(cx, id, "more than the window allows");
         }
     }
 

@@ -4,7 +4,7 @@ use super::Webrtc;
 use super::entry::Entry;
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
-use crate::machine::payload::{Flow, Framer, Kind, Payload, Upper};
+use crate::machine::payload::{Framer, Kind, Upper};
 use crate::stack::peer::{Partner, QUICK};
 use crate::transport::{PeerId, TransportCommand, TransportEvent, Upgrade};
 
@@ -38,11 +38,11 @@ impl Webrtc {
         self.scratch = scratch;
     }
 
-    pub(super) fn on_command(&mut self, cx: &mut Cx<'_>, command: TransportCommand, upper: &mut dyn Upper) {
+    pub(super) fn on_command(&mut self, cx: &mut Cx<'_>, command: TransportCommand) {
         match command {
             TransportCommand::Start => {}
             TransportCommand::Wake(link) => self.with_link(link, |entry, channel| entry.wants[channel] = true),
-            TransportCommand::Resume(link) => self.resume(link, upper),
+            TransportCommand::Resume(link) => self.with_link(link, |entry, channel| entry.peer.hold(channel, false)),
             TransportCommand::Close(link) => self.close_link(cx, link),
             TransportCommand::Stop => self.stop(cx),
         }
@@ -53,16 +53,6 @@ impl Webrtc {
         let Some(entry) = self.peers.get_mut(id) else { return };
         act(entry, channel);
         self.touched.push(id);
-    }
-
-    pub(super) fn resume(&mut self, link: LinkId, upper: &mut dyn Upper) {
-        self.with_link(link, |entry, channel| {
-            while let Some((kind, bytes)) = entry.resume(channel) {
-                if upper.deliver(link, kind, Payload::Owned(bytes)) == Flow::Stop {
-                    return entry.stop(channel);
-                }
-            }
-        });
     }
 
     /// A foreign peer's channel is closed; a peer of a session is closed whole, by the session.

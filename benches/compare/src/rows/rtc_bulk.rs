@@ -1,7 +1,7 @@
 //! `rtc-16KiB` and `rtc-64B`: CPU time of messages between two endpoints with a direct path, both ends together, against
 //! the engine alone and against the crate `rtc`. Datagrams are handed over in memory.
 
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
 use switchboard::stack::peer::WINDOW;
 use switchboard::transport::webrtc::WebrtcConfig;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use switchboard::connect::Endpoint;
-use switchboard::link::rtc::Crypto;
+use switchboard::stack::peer::Crypto;
 use switchboard::sim::World;
 use switchboard_compare::engines::{ours, raw};
 use switchboard_compare::lab::Lab;

@@ -11,17 +11,37 @@ use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
+use crate::stack::peer::crypto::Crypto;
+#[cfg(feature = "sim")]
+use crate::stack::peer::seeded;
+
 /// The first time-out of a flight of the handshake; it doubles.
-pub(super) const FLIGHT: Duration = Duration::from_millis(250);
+const FLIGHT: Duration = Duration::from_millis(250);
 /// How often a flight is sent again: with the usual four, a handshake fails after 8 s of bad luck.
-pub(super) const RETRIES: usize = 7;
+const RETRIES: usize = 7;
 
 type Configs = Mutex<BTreeMap<Option<usize>, Arc<dimpl::Config>>>;
 
-/// The provider that all peers share.
-pub(super) fn provider() -> CryptoProvider {
-    static CACHED: Cached = Cached;
-    CryptoProvider { dtls_provider: &CACHED, ..str0m::crypto::from_feature_flags() }
+/// The provider of peers with that cryptography.
+pub(super) fn of(crypto: &Crypto) -> Arc<CryptoProvider> {
+    static SYSTEM: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Cached));
+    #[cfg(feature = "sim")]
+    if crypto.is_seeded() {
+        static SEEDED: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Seeded));
+        return SEEDED.clone();
+    }
+    let _ = crypto;
+    SYSTEM.clone()
+}
+
+fn provider(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider { dtls_provider, ..str0m::crypto::from_feature_flags() })
+}
+
+/// A certificate as `str0m` has it.
+pub(super) fn certificate(certificate: &dimpl::DtlsCertificate) -> DtlsCert {
+    let dimpl::DtlsCertificate { certificate, private_key } = certificate.clone();
+    DtlsCert { certificate, private_key }
 }
 
 #[derive(Debug)]
@@ -56,8 +76,33 @@ impl DtlsProvider for Cached {
     }
 }
 
+/// For worlds: a configuration of its own for each seed.
+#[cfg(feature = "sim")]
+#[derive(Debug)]
+struct Seeded;
+
+#[cfg(feature = "sim")]
+impl DtlsProvider for Seeded {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        None
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let builder = dimpl::Config::builder()
+            .with_crypto_provider(seeded::primitives())
+            .dangerously_set_rng_seed(seeded::latest());
+        Ok(Box::new(Instance::new(Arc::new(build(builder, mtu)?), certificate.clone(), version, now)))
+    }
+}
+
 /// A configuration with our times.
-pub(super) fn build(builder: dimpl::ConfigBuilder, mtu: Option<usize>) -> Result<dimpl::Config, CryptoError> {
+fn build(builder: dimpl::ConfigBuilder, mtu: Option<usize>) -> Result<dimpl::Config, CryptoError> {
     // ICE has shown that the other side can be reached, so that cookies would show nothing.
     let builder = builder.use_server_cookie(false).flight_start_rto(FLIGHT).flight_retries(RETRIES);
     let builder = builder.handshake_timeout(Duration::from_secs(40));
@@ -66,10 +111,10 @@ pub(super) fn build(builder: dimpl::ConfigBuilder, mtu: Option<usize>) -> Result
 }
 
 /// One connection.
-pub(super) struct Instance(dimpl::Dtls);
+struct Instance(dimpl::Dtls);
 
 impl Instance {
-    pub(super) fn new(config: Arc<dimpl::Config>, certificate: DtlsCert, version: DtlsVersion, now: Instant) -> Self {
+    fn new(config: Arc<dimpl::Config>, certificate: DtlsCert, version: DtlsVersion, now: Instant) -> Self {
         Self(match version {
             DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),

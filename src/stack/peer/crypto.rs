@@ -1,4 +1,4 @@
-//! What all peers of a process share: the certificate, the provider, and the clock's origin.
+//! What all peers of a process share: the certificate, the primitives, and the clock's origin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use sha2::{Digest as _, Sha256};
-use str0m::RtcConfig;
-use str0m::config::{CryptoProvider, DtlsCert};
 
-use super::provider;
 use crate::machine::rng::Rng;
 use crate::machine::time::{Epoch, Instant};
 
 /// How long a certificate is valid, from a day before it was made.
 const VALIDITY: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Ten years: longer than any time-out of a peer.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What all peers of a process share. Cheap to clone.
 #[derive(Clone)]
@@ -22,15 +21,10 @@ pub struct Crypto(Arc<Shared>);
 
 struct Shared {
     epoch: Epoch,
-    certificate: DtlsCert,
+    certificate: dimpl::DtlsCertificate,
     fingerprint: [u8; 32],
-    provider: Provider,
-}
-
-enum Provider {
-    System(Arc<CryptoProvider>),
     #[cfg(feature = "sim")]
-    Seeded(&'static super::seeded::Dtls),
+    is_seeded: bool,
 }
 
 impl Crypto {
@@ -41,18 +35,25 @@ impl Crypto {
     /// In words: no key or no certificate could be made.
     pub fn new(epoch: Epoch, rng: &mut Rng) -> Result<Self, String> {
         let certificate = self_signed(epoch.unix_at_origin(), rng).map_err(|error| error.to_string())?;
-        Ok(Self::with(epoch, certificate, Provider::System(Arc::new(provider::provider()))))
+        Ok(Self::with(epoch, certificate, false))
     }
 
     /// For worlds: everything follows from the seeds of its peers. It protects nothing.
     #[cfg(feature = "sim")]
     pub(crate) fn seeded(epoch: Epoch) -> Self {
-        Self::with(epoch, super::seeded::certificate(), Provider::Seeded(super::seeded::dtls()))
+        Self::with(epoch, super::seeded::certificate(), true)
     }
 
-    fn with(epoch: Epoch, certificate: DtlsCert, provider: Provider) -> Self {
+    #[cfg_attr(not(feature = "sim"), allow(unused_variables, reason = "only worlds are seeded"))]
+    fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, is_seeded: bool) -> Self {
         let fingerprint = Sha256::digest(&certificate.certificate).into();
-        Self(Arc::new(Shared { epoch, certificate, fingerprint, provider }))
+        Self(Arc::new(Shared {
+            epoch,
+            certificate,
+            fingerprint,
+            #[cfg(feature = "sim")]
+            is_seeded,
+        }))
     }
 
     /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).
@@ -62,11 +63,11 @@ impl Crypto {
 
     #[cfg(feature = "sim")]
     pub(super) fn is_seeded(&self) -> bool {
-        !matches!(self.0.provider, Provider::System(_))
+        self.0.is_seeded
     }
 
-    pub(super) fn certificate(&self) -> DtlsCert {
-        self.0.certificate.clone()
+    pub(super) fn certificate(&self) -> &dimpl::DtlsCertificate {
+        &self.0.certificate
     }
 
     pub(super) fn std(&self, at: Instant) -> std::time::Instant {
@@ -74,37 +75,12 @@ impl Crypto {
         self.0.epoch.std(at).or_else(|| self.0.epoch.std(Instant::ZERO)).unwrap_or_else(|| unreachable!())
     }
 
-    /// Our moment; none for the engine's "never", which lies decades ahead.
+    /// Our moment; none for an engine's "never", which lies decades ahead.
     pub(super) fn instant(&self, at: std::time::Instant) -> Option<Instant> {
         let at = self.0.epoch.instant(at);
         (at - Instant::ZERO < NEVER).then_some(at)
     }
-
-    pub(super) fn build(
-        &self,
-        rng: &mut Rng,
-        config: impl FnOnce() -> RtcConfig,
-        now: std::time::Instant,
-    ) -> str0m::Rtc {
-        #[cfg(feature = "sim")]
-        if let Provider::Seeded(dtls) = self.0.provider {
-            return dtls.with_seed(rng.u64(), || config().build(now));
-        }
-        let _ = rng;
-        config().build(now)
-    }
-
-    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
-        match &self.0.provider {
-            Provider::System(provider) => provider.clone(),
-            #[cfg(feature = "sim")]
-            Provider::Seeded(dtls) => Arc::new(dtls.provider()),
-        }
-    }
 }
-
-/// Ten years: longer than any time-out of a peer.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl fmt::Debug for Crypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,7 +88,7 @@ impl fmt::Debug for Crypto {
     }
 }
 
-fn self_signed(unix: Duration, rng: &mut Rng) -> Result<DtlsCert, rcgen::Error> {
+fn self_signed(unix: Duration, rng: &mut Rng) -> Result<dimpl::DtlsCertificate, rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     let mut name = DistinguishedName::new();
@@ -124,5 +100,5 @@ fn self_signed(unix: Duration, rng: &mut Rng) -> Result<DtlsCert, rcgen::Error> 
     // Firefox refuses two certificates of one serial number, from whichever process.
     params.serial_number = Some(rng.array::<16>().to_vec().into());
     let certificate = params.self_signed(&key)?.der().to_vec();
-    Ok(DtlsCert { certificate, private_key: key.serialize_der() })
+    Ok(dimpl::DtlsCertificate { certificate, private_key: key.serialize_der() })
 }

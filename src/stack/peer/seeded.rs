@@ -6,18 +6,14 @@
 //! outside worlds.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::OnceLock;
 
+use dimpl::DtlsCertificate;
 use dimpl::crypto::{
     ActiveKeyExchange, Buf, CryptoProvider as Primitives, KeyProvider, SignatureVerifier, SigningKey, SupportedKxGroup,
 };
 use dimpl::crypto::{HashAlgorithm, NamedGroup, SignatureAlgorithm};
-use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
-use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 
-use super::provider::{Instance, build};
 use crate::machine::rng::Rng;
 
 /// DER of a self-signed certificate (ECDSA, P-256).
@@ -31,18 +27,9 @@ std::thread_local! {
     static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The provider of all worlds.
-#[derive(Debug)]
-pub(super) struct Dtls;
-
-/// The provider of all worlds.
-pub(super) fn dtls() -> &'static Dtls {
-    &Dtls
-}
-
 /// The certificate of all peers.
-pub(super) fn certificate() -> DtlsCert {
-    DtlsCert { certificate: CERTIFICATE.to_vec(), private_key: Vec::new() }
+pub(super) fn certificate() -> DtlsCertificate {
+    DtlsCertificate { certificate: CERTIFICATE.to_vec(), private_key: Vec::new() }
 }
 
 /// Seeds what the engine draws next on this thread.
@@ -51,37 +38,13 @@ pub(super) fn seed(seed: u64) {
     SEED.set(seed);
 }
 
-impl Dtls {
-    /// Lets `make` draw from that seed.
-    pub(super) fn with_seed<R>(&self, value: u64, make: impl FnOnce() -> R) -> R {
-        seed(value);
-        make()
-    }
-
-    pub(super) fn provider(&'static self) -> CryptoProvider {
-        CryptoProvider { dtls_provider: self, ..str0m::crypto::from_feature_flags() }
-    }
-}
-
-impl DtlsProvider for Dtls {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        Some(certificate())
-    }
-
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let builder = dimpl::Config::builder().with_crypto_provider(primitives()).dangerously_set_rng_seed(SEED.get());
-        Ok(Box::new(Instance::new(Arc::new(build(builder, mtu)?), certificate.clone(), version, now)))
-    }
+/// What was seeded last.
+pub(super) fn latest() -> u64 {
+    SEED.get()
 }
 
 /// The real primitives, but for what draws and for what would differ in size.
-fn primitives() -> Primitives {
+pub(super) fn primitives() -> Primitives {
     static GROUPS: [&dyn SupportedKxGroup; 1] = [&Sum];
     static PRIMITIVES: OnceLock<Primitives> = OnceLock::new();
     let primitives = PRIMITIVES.get_or_init(|| {

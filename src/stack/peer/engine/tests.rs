@@ -1,8 +1,11 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::*;
 use crate::machine::ids::Ids;
-use crate::machine::time::Epoch;
+use crate::machine::rng::Rng;
+use crate::machine::time::{Epoch, Instant};
+use crate::wire::candidate::CandidateKind;
 
 const FIRST: &str = "192.0.2.1:1000";
 const SECOND: &str = "192.0.2.2:2000";
@@ -12,11 +15,12 @@ struct Pair {
     now: Instant,
     rng: Rng,
     ids: Ids,
-    peers: [Rtc; 2],
+    peers: [Engine; 2],
     delay: Duration,
     loss: f64,
-    wire: VecDeque<(Instant, usize, Outgoing)>,
+    wire: VecDeque<(Instant, usize, Sent, Vec<u8>)>,
     seen: [Vec<Event>; 2],
+    heard: [Vec<Vec<u8>>; 2],
     log: Vec<(Instant, usize, usize)>,
 }
 
@@ -33,38 +37,57 @@ impl Pair {
     fn new(crypto: [&Crypto; 2], partner: Partner, seed: u64) -> Self {
         let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(seed), Ids::new());
         let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
-        let peers = [0, 1].map(|n| Rtc::new(&mut cx, crypto[n], partner, n == 0).unwrap());
+        let peers = [0, 1].map(|n| {
+            let config = EngineConfig { partner, is_controlling: n == 0, inbox: 1 << 20 };
+            Engine::new(&mut cx, crypto[n], config).unwrap()
+        });
         let (delay, wire, seen) = (Duration::from_millis(25), VecDeque::new(), [Vec::new(), Vec::new()]);
-        Self { now, rng, ids, peers, delay, loss: 0.0, wire, seen, log: Vec::new() }
+        Self { now, rng, ids, peers, delay, loss: 0.0, wire, seen, heard: [Vec::new(), Vec::new()], log: Vec::new() }
     }
 
-    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Rtc, &mut Cx<'_>) -> R) -> R {
+    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Engine, &mut Cx<'_>) -> R) -> R {
         let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
         let result = act(&mut self.peers[n], &mut cx);
-        while let Some(outgoing) = self.peers[n].poll_transmit() {
-            self.log.push((self.now, n, outgoing.data.len()));
-            if !self.rng.chance(self.loss) {
-                self.wire.push_back((self.now + self.delay, 1 - n, outgoing));
+        loop {
+            if let Some(event) = self.peers[n].poll_event() {
+                self.seen[n].push(event);
+            } else if let Some(message) = self.peers[n].poll_message(&mut cx) {
+                self.heard[n].push(message.bytes.to_vec());
+            } else {
+                break;
             }
         }
-        while let Some(event) = self.peers[n].poll_event() {
-            self.seen[n].push(event);
+        let mut batch = Vec::new();
+        while let Some(sent) = self.peers[n].poll_transmit(&mut cx, &mut batch, 16_000) {
+            for datagram in batch.chunks(sent.segment) {
+                self.log.push((self.now, n, datagram.len()));
+                if !cx.rng.chance(self.loss) {
+                    self.wire.push_back((self.now + self.delay, 1 - n, sent, datagram.to_vec()));
+                }
+            }
+            batch.clear();
         }
         result
     }
 
     fn connect(&mut self) {
+        self.connect_as([None; 2]);
+    }
+
+    /// Connects, with fingerprints announced other than the own ones.
+    fn connect_as(&mut self, announced: [Option<[u8; 32]>; 2]) {
         let local = [0, 1].map(|n| self.peers[n].local().clone());
         for n in [0, 1] {
             let Local { ufrag, password, fingerprint, sctp_init } = local[1 - n].clone();
+            let fingerprint = announced[1 - n].unwrap_or(fingerprint);
             let remote = Remote { ufrag, password, fingerprint, sctp_init };
-            self.with(n, |rtc, cx| {
+            self.with(n, |engine, cx| {
                 let [ours, theirs] = if n == 0 { [FIRST, SECOND] } else { [SECOND, FIRST] };
                 let host = |address: &str| Candidate::new(CandidateKind::Host, address.parse().unwrap(), None);
-                assert!(rtc.add_local(cx, &host(ours)));
-                rtc.start(cx, &remote, n == 0).unwrap();
-                assert!(rtc.add_remote(cx, &host(theirs)));
-                rtc.check(cx);
+                assert!(engine.add_local(cx, &host(ours)));
+                engine.start(cx, &remote, n == 0).unwrap();
+                assert!(engine.add_remote(cx, &host(theirs)));
+                engine.check(cx);
             });
         }
     }
@@ -79,11 +102,11 @@ impl Pair {
             }
             self.now = next;
             while self.wire.front().is_some_and(|(at, ..)| *at <= next) {
-                let (_, n, Outgoing { local, to, data }) = self.wire.pop_front()?;
-                self.with(n, |rtc, cx| rtc.receive(cx, to, local, &data));
+                let (_, n, Sent { local, to, ecn, .. }, mut data) = self.wire.pop_front()?;
+                self.with(n, |engine, cx| engine.receive(cx, to, local, ecn, &mut data));
             }
             for n in [0, 1] {
-                self.with(n, |rtc, cx| rtc.on_timeout(cx));
+                self.with(n, |engine, cx| engine.on_timeout(cx));
             }
         }
         Some(self.now - start)
@@ -95,8 +118,7 @@ impl Pair {
     }
 
     fn messages(&self, n: usize) -> Vec<Vec<u8>> {
-        let bytes = |event: &Event| if let Event::Message { bytes, .. } = event { Some(bytes.clone()) } else { None };
-        self.seen[n].iter().filter_map(bytes).collect()
+        self.heard[n].clone()
     }
 
     /// The time until the first message of each side has arrived, written as soon as that side is up.
@@ -106,7 +128,7 @@ impl Pair {
         self.run_until(Duration::from_secs(60), |pair| {
             for n in [0, 1] {
                 if !sent[n] && pair.is_up(n) {
-                    sent[n] = pair.with(n, |rtc, cx| rtc.write(cx, BULK, true, b"first"));
+                    sent[n] = pair.with(n, |engine, cx| engine.write(cx, BULK, true, b"first"));
                 }
             }
             [0, 1].iter().any(|n| pair.messages(*n) == [b"first"])
@@ -165,8 +187,7 @@ fn worlds_repeat_and_other_peers_do_not() {
 fn another_certificate_than_the_announced_one_ends_the_peer() {
     let (one, other) = (real(), Crypto::new(epoch(), &mut Rng::from_u64(2)).unwrap());
     let mut pair = Pair::new([&one, &other], Partner::Own, 1);
-    pair.peers[1].local.fingerprint = [7; 32];
-    pair.connect();
+    pair.connect_as([None, Some([7; 32])]);
     let failed = |pair: &mut Pair| pair.seen[0].iter().any(|event| matches!(event, Event::Over(Over::Failed(_))));
     pair.run_until(Duration::from_secs(60), failed).unwrap();
     assert!(!pair.is_up(0));
@@ -178,11 +199,11 @@ fn channels_of_foreign_peers_open_in_band() {
     let mut pair = Pair::new([&crypto, &crypto], Partner::Foreign, 1);
     pair.connect();
     let spec = ChannelSpec { label: "chat".to_owned(), ordered: true, max_retransmits: None, negotiated: None };
-    let place = pair.with(0, |rtc, cx| rtc.open_channel(cx, spec)).unwrap();
+    let place = pair.with(0, |engine, cx| engine.open_channel(cx, spec)).unwrap();
     let open = |pair: &mut Pair| (0..2).all(|n| pair.seen[n].contains(&Event::Open(0, "chat".to_owned())));
     let time = pair.run_until(Duration::from_secs(10), open).unwrap();
     assert!(time <= Duration::from_millis(400), "{time:?}");
-    assert!(pair.with(0, |rtc, cx| rtc.write(cx, place, false, b"hello")));
+    assert!(pair.with(0, |engine, cx| engine.write(cx, place, false, b"hello")));
     pair.run_until(Duration::from_secs(10), |pair| pair.messages(1) == [b"hello"]).unwrap();
 }
 
@@ -193,14 +214,14 @@ fn what_waits_is_bounded_and_room_comes_back() {
     pair.first_messages().unwrap();
     let packet = vec![7; 16 * 1024 + 64];
     let mut written = 0;
-    while pair.with(0, |rtc, _| rtc.room()) >= packet.len() {
-        assert!(pair.with(0, |rtc, cx| rtc.write(cx, BULK, true, &packet)));
+    while pair.with(0, |engine, _| engine.room()) >= packet.len() {
+        assert!(pair.with(0, |engine, cx| engine.write(cx, BULK, true, &packet)));
         written += 1;
     }
     assert!((3..=4).contains(&written), "{written}");
     pair.peers[0].want_room();
     pair.run_until(Duration::from_secs(10), |pair| pair.seen[0].contains(&Event::Writable)).unwrap();
-    let room = pair.with(0, |rtc, _| rtc.room());
+    let room = pair.with(0, |engine, _| engine.room());
     assert!(room >= packet.len(), "{room}");
     pair.run_until(Duration::from_secs(10), |pair| pair.messages(1).len() >= written).unwrap();
 }
@@ -210,7 +231,7 @@ fn a_close_is_heard_by_the_other_side() {
     let crypto = real();
     let mut pair = Pair::new([&crypto, &crypto], Partner::Own, 1);
     pair.first_messages().unwrap();
-    pair.with(0, |rtc, cx| rtc.close(cx));
+    pair.with(0, |engine, cx| engine.close(cx));
     pair.run_until(Duration::from_secs(10), |pair| pair.seen[1].contains(&Event::Over(Over::Closed))).unwrap();
 }
 
@@ -224,9 +245,9 @@ fn datagrams_that_are_no_good_change_nothing() {
         let mut junk = vec![0; 1 + Rng::from_u64(seed).below(200) as usize];
         Rng::from_u64(seed).fill(&mut junk);
         junk[0] = [0, 1, 20, 22, 23, 25, 63, 128][seed as usize % 8];
-        pair.with(0, |rtc, cx| rtc.receive(cx, to, from, &junk));
+        pair.with(0, |engine, cx| engine.receive(cx, to, from, None, &mut junk));
     }
-    assert!(pair.with(1, |rtc, cx| rtc.write(cx, BULK, true, b"still here")));
+    assert!(pair.with(1, |engine, cx| engine.write(cx, BULK, true, b"still here")));
     pair.run_until(Duration::from_secs(10), |pair| pair.messages(0).last().is_some_and(|last| last == b"still here"))
         .unwrap();
 }

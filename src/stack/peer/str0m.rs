@@ -1,18 +1,18 @@
-//! One WebRTC peer for data: ICE, DTLS and SCTP by `str0m`.
+//! The engine that `str0m` is: ICE, DTLS and SCTP, and media once there is any.
 //!
-//! The only file that touches [`str0m::Rtc`]; its face names no type of that crate, so that another engine can stand
-//! beside it. Every change goes through one function, `touch`, which drains the engine to its next time-out:
-//! what it wants to send and to tell waits in two queues until [`Rtc::poll_transmit`] and [`Rtc::poll_event`].
+//! The only file that touches [`str0m::Rtc`]. Every change goes through one function, `touch`, which drains it to its
+//! next time-out: what it wants to send and to tell waits in queues until it is polled.
 //!
 //! *Partners.* Two peers of this library speak DTLS 1.3 and exchange SCTP's INIT chunks in their descriptions
 //! (draft-hancke-tsvwg-snap), so that the first message arrives after 2.5 round trips; and without INIT no timer of
 //! `sctp-proto` reads the clock. Others get DTLS 1.2 and SCTP's handshake.
 //!
-//! *Channels.* Between partners of this library there are two, agreed on beforehand: [`BULK`], reliable, and [`QUICK`],
-//! sent once; neither keeps order, which is the session's work. Foreign peers open their own (RFC 8832).
+//! *Channels.* Between partners of this library there are two, agreed on beforehand ([`ChannelSpec::agreed`]). Foreign
+//! peers open their own (RFC 8832).
 //!
-//! *Window.* At most [`WINDOW`] bytes are unacknowledged, in all channels: [`Rtc::room`] is to be asked first. More
-//! would gain little and cost much, for SCTP here walks over all of it.
+//! *Window.* At most [`WINDOW`] bytes are unacknowledged, in all channels. More would gain little and cost much, for
+//! SCTP here walks over all of it. What is received can't be stopped: more than [`EngineConfig::inbox`] waiting bytes
+//! end the peer.
 //!
 //! *Bounds.* Remote candidates and the datagrams sent to addresses that have not answered are counted by whoever owns
 //! the peer. What the engine does not accept from the network is a counted drop; an error of its own ends the peer.
@@ -23,37 +23,34 @@
 //! numbers are drawn by `sctp-proto` from the system; they change no size and no time. A world in which SCTP shakes
 //! hands (a foreign partner) is not repeatable when an INIT is lost: that timer reads the clock.
 
-mod asked;
-mod crypto;
+mod inbox;
 mod provider;
-#[cfg(feature = "sim")]
-mod seeded;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use asked::Asked;
+use inbox::Inbox;
 use str0m::channel::{ChannelConfig, ChannelId, Reliability as SctpReliability, SctpInitData};
 use str0m::config::{DtlsVersion, Fingerprint as RtcFingerprint};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate as RtcCandidate, Event as RtcEvent, IceConnectionState, IceCreds, Input, Output, RtcConfig};
 
-pub use crypto::Crypto;
-
+use super::crypto::Crypto;
+use super::engine::{
+    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, credentials,
+};
+use crate::link::ice::Asked;
+use crate::machine::datagram::Ecn;
+#[cfg(feature = "sim")]
 use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
 use crate::wire::candidate::{Candidate, CandidateKind};
+use crate::wire::demux::is_stun;
 
-/// The reliable channel of a peer of this library, by its place among the channels.
-pub const BULK: usize = 0;
-/// The channel whose messages are sent once.
-pub const QUICK: usize = 1;
 /// Bytes that may be unacknowledged, in all channels together: four packets of a session.
 pub const WINDOW: usize = 4 * (16 * 1024 + 64);
-/// Most channels that a foreign peer may have opened; further ones are closed.
-pub const MOST_CHANNELS: usize = 64;
 /// Bytes of a datagram that the engine aims at.
 const MTU: usize = 1150;
 /// The first time-out of a check; it doubles.
@@ -65,125 +62,22 @@ const MESSAGE: u32 = 256 * 1024;
 /// Rounds of a time-out that is due at once, after which the engine is left alone until something happens.
 const ROUNDS: usize = 16;
 
-/// With whom a peer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partner {
-    /// One of this library: DTLS 1.3, SNAP, two channels agreed on.
-    Own,
-    /// Any other: DTLS 1.2, channels by DCEP (RFC 8832).
-    Foreign,
-}
-
-/// What a peer's own side of a description says.
-#[derive(Debug, Clone)]
-pub struct Local {
-    /// ICE user name fragment.
-    pub ufrag: String,
-    /// ICE password.
-    pub password: String,
-    /// SHA-256 of the certificate.
-    pub fingerprint: [u8; 32],
-    /// The SCTP INIT chunk, towards a partner of this library.
-    pub sctp_init: Option<Vec<u8>>,
-}
-
-/// What the other side's description says.
-#[derive(Debug, Clone)]
-pub struct Remote {
-    /// ICE user name fragment.
-    pub ufrag: String,
-    /// ICE password.
-    pub password: String,
-    /// SHA-256 of the certificate.
-    pub fingerprint: [u8; 32],
-    /// The SCTP INIT chunk, from a partner of this library.
-    pub sctp_init: Option<Vec<u8>>,
-}
-
-/// One datagram to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// From which of our candidates' bases.
-    pub local: SocketAddr,
-    /// To whom.
-    pub to: SocketAddr,
-    /// Its payload.
-    pub data: Vec<u8>,
-}
-
-/// W3C `RTCIceConnectionState`, as far as an engine knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IceState {
-    /// No remote candidate is known.
-    New,
-    /// Pairs are being checked.
-    Checking,
-    /// A pair works; better ones may be found.
-    Connected,
-    /// The best pair is in use.
-    Completed,
-    /// No pair works any more.
-    Disconnected,
-}
-
-/// What happened to a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// ICE has another state.
-    Ice(IceState),
-    /// DTLS is connected.
-    Connected,
-    /// A channel is open: its place among the channels, and its label.
-    Open(usize, String),
-    /// A message on a channel.
-    Message {
-        /// The channel.
-        channel: usize,
-        /// Whether it is binary, and not text.
-        binary: bool,
-        /// The message.
-        bytes: Vec<u8>,
-    },
-    /// There is room again after [`Rtc::room`] was too small.
-    Writable,
-    /// A channel is closed.
-    ChannelClosed(usize),
-    /// The peer has ended; nothing follows.
-    Over(Over),
-}
-
-/// Why a peer has ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Over {
-    /// The other side has closed DTLS or SCTP.
-    #[error("closed by the other side")]
-    Closed,
-    /// The engine failed: the handshake, a fingerprint that is not the announced one, an association that was lost.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// A channel that is to be opened towards a foreign peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelSpec {
-    /// Its label.
-    pub label: String,
-    /// Whether order is kept.
-    pub ordered: bool,
-    /// How often a lost message is sent again; none: until it arrives.
-    pub max_retransmits: Option<u16>,
-    /// Its number, if both sides have agreed on one beforehand.
-    pub negotiated: Option<u16>,
+/// A datagram to be sent.
+#[derive(Debug)]
+struct Outgoing {
+    local: SocketAddr,
+    to: SocketAddr,
+    data: Vec<u8>,
 }
 
 /// One peer.
-pub struct Rtc {
-    engine: Box<str0m::Rtc>,
+pub struct Str0m {
+    engine: str0m::Rtc,
     crypto: Crypto,
     /// Of a world: seeds what the engine draws.
     #[cfg(feature = "sim")]
     rng: Option<Rng>,
-    partner: Partner,
+    config: EngineConfig,
     local: Local,
     init: Option<SctpInitData>,
     is_started: bool,
@@ -193,6 +87,7 @@ pub struct Rtc {
     deadline: Option<Instant>,
     transmits: VecDeque<Outgoing>,
     events: VecDeque<Event>,
+    inbox: Inbox,
     pair: Option<(SocketAddr, SocketAddr)>,
     asked: Asked,
     is_over: bool,
@@ -201,27 +96,31 @@ pub struct Rtc {
     dropped: u64,
 }
 
-impl Rtc {
-    /// A peer that has not begun; `controls` by ICE whoever made the offer.
+impl Str0m {
+    /// A peer that has not begun.
     ///
     /// # Errors
     /// The engine's, in words: there is no randomness, or a certificate that does not fit.
-    pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, partner: Partner, controls: bool) -> Result<Self, String> {
-        let (ufrag, password) = (ice_chars(cx.rng, 8), ice_chars(cx.rng, 24));
+    pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, config: EngineConfig) -> Result<Self, String> {
+        let (ufrag, password) = credentials(cx.rng);
         #[cfg(feature = "sim")]
         let rng = crypto.is_seeded().then(|| cx.rng.fork());
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
         let now = crypto.std(cx.now);
-        let mut engine = Box::new(crypto.build(cx.rng, || config(crypto, partner, creds), now));
-        engine.direct_api().set_ice_controlling(controls);
-        let (init, sctp_init) = if partner == Partner::Own { init_chunk()? } else { (None, None) };
+        #[cfg(feature = "sim")]
+        if crypto.is_seeded() {
+            super::seeded::seed(cx.rng.u64());
+        }
+        let mut engine = rtc_config(crypto, config.partner, creds).build(now);
+        engine.direct_api().set_ice_controlling(config.is_controlling);
+        let (init, sctp_init) = if config.partner == Partner::Own { init_chunk()? } else { (None, None) };
         let local = Local { ufrag, password, fingerprint: crypto.fingerprint(), sctp_init };
         Ok(Self {
             engine,
             crypto: crypto.clone(),
             #[cfg(feature = "sim")]
             rng,
-            partner,
+            config,
             local,
             init,
             is_started: false,
@@ -230,6 +129,7 @@ impl Rtc {
             deadline: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            inbox: Inbox::default(),
             pair: None,
             asked: Asked::default(),
             is_over: false,
@@ -248,7 +148,7 @@ impl Rtc {
     ///
     /// # Errors
     /// The engine's, in words.
-    pub fn start(&mut self, cx: &Cx<'_>, remote: &Remote, active: bool) -> Result<(), String> {
+    pub fn start(&mut self, cx: &Cx<'_>, remote: &Remote, is_active: bool) -> Result<(), String> {
         let creds = IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() };
         if std::mem::replace(&mut self.is_started, true) {
             self.touch(cx, |rtc| rtc.direct_api().set_remote_ice_credentials(creds));
@@ -259,23 +159,22 @@ impl Rtc {
             init.set_remote_init_chunk(chunk);
             init
         });
-        let partner = self.partner;
         self.advance(cx);
         let started = self.with(|rtc| {
             let mut api = rtc.direct_api();
             api.set_remote_fingerprint(fingerprint);
             api.set_remote_ice_credentials(creds);
-            api.start_dtls(active)?;
+            api.start_dtls(is_active)?;
             match init {
-                Some(init) => api.start_sctp_with_snap(active, init)?,
-                None => api.start_sctp(active),
+                Some(init) => api.start_sctp_with_snap(is_active, init)?,
+                None => api.start_sctp(is_active),
             }
             Ok::<_, str0m::RtcError>(())
         });
         started.map_err(|error| error.to_string())?;
-        if partner == Partner::Own {
-            for spec in [bulk(), quick()] {
-                self.create(spec);
+        if self.config.partner == Partner::Own {
+            for spec in ChannelSpec::agreed() {
+                self.create(config_of(spec));
             }
         }
         self.drain(cx.now);
@@ -284,8 +183,7 @@ impl Rtc {
 
     /// Takes other ICE credentials for a restart (RFC 8445, section 2.4); they are in [`Self::local`] then.
     pub fn restart(&mut self, cx: &mut Cx<'_>) {
-        self.local.ufrag = ice_chars(cx.rng, 8);
-        self.local.password = ice_chars(cx.rng, 24);
+        (self.local.ufrag, self.local.password) = credentials(cx.rng);
         let creds = IceCreds { ufrag: self.local.ufrag.clone(), pass: self.local.password.clone() };
         self.touch(cx, |rtc| rtc.direct_api().set_local_ice_credentials(creds));
     }
@@ -316,7 +214,7 @@ impl Rtc {
     }
 
     /// Takes in one datagram; `local` is the base of the candidate that it came to.
-    pub fn receive(&mut self, cx: &Cx<'_>, local: SocketAddr, source: SocketAddr, data: &[u8]) {
+    pub fn receive(&mut self, cx: &Cx<'_>, local: SocketAddr, source: SocketAddr, _: Option<Ecn>, data: &[u8]) {
         let useful = !is_stun(data) || self.asked.takes(local, source, data);
         let Some(contents) = data.try_into().ok().filter(|_| useful) else {
             self.dropped += 1;
@@ -343,17 +241,31 @@ impl Rtc {
         self.deadline.map(|at| Deadline::new(at, "WebRTC peer"))
     }
 
-    /// What is to be sent.
-    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
-        let next = self.transmits.pop_front();
-        if next.is_none() && self.transmits.capacity() > 0 {
+    /// Appends datagrams that are to be sent.
+    pub fn poll_transmit(&mut self, _: &Cx<'_>, out: &mut Vec<u8>, most: usize) -> Option<Sent> {
+        let Some(Outgoing { local, to, data }) = self.transmits.pop_front() else {
             self.transmits = VecDeque::new();
+            return None;
+        };
+        let (start, segment) = (out.len(), data.len());
+        out.extend_from_slice(&data);
+        let fits = |next: &mut Outgoing, len: usize| {
+            (next.local, next.to) == (local, to) && next.data.len() <= segment && len + next.data.len() <= most
+        };
+        while (out.len() - start).is_multiple_of(segment)
+            && let Some(next) = self.transmits.pop_front_if(|next| fits(next, out.len() - start))
+        {
+            out.extend_from_slice(&next.data);
         }
-        next
+        Some(Sent { local, to, segment, ecn: None })
     }
 
     /// What has happened.
     pub fn poll_event(&mut self) -> Option<Event> {
+        let is_last = |event: &Event| matches!(event, Event::ChannelClosed(_) | Event::Over(_));
+        if self.events.front().is_some_and(is_last) && self.inbox.has_ready() {
+            return None;
+        }
         let next = self.events.pop_front();
         if next.is_none() && self.events.capacity() > 0 {
             self.events = VecDeque::new();
@@ -361,9 +273,19 @@ impl Rtc {
         next
     }
 
+    /// The next message of a channel that is not held.
+    pub fn poll_message(&mut self, _: &Cx<'_>) -> Option<Message<'_>> {
+        self.inbox.take()
+    }
+
+    /// Holds a channel's messages back, or lets them go again.
+    pub fn hold(&mut self, channel: usize, is_held: bool) {
+        self.inbox.hold(channel, is_held);
+    }
+
     /// Opens a channel towards a foreign peer; [`Event::Open`] follows. None: there are too many.
     pub fn open_channel(&mut self, cx: &Cx<'_>, spec: ChannelSpec) -> Option<usize> {
-        let taken = |number| self.channels.len() > usize::from(number) && self.partner == Partner::Own;
+        let taken = |number| self.channels.len() > usize::from(number) && self.config.partner == Partner::Own;
         if self.channels.len() >= MOST_CHANNELS || spec.negotiated.is_some_and(taken) {
             return None;
         }
@@ -378,7 +300,7 @@ impl Rtc {
         self.touch(cx, |rtc| rtc.direct_api().close_data_channel(id));
     }
 
-    /// Bytes that may be written now, in all channels; where that is too little, [`Event::Writable`] follows.
+    /// Bytes that may be written now, in all channels.
     pub fn room(&mut self) -> usize {
         let mut buffered = 0;
         for id in self.channels.iter().flatten() {
@@ -393,10 +315,10 @@ impl Rtc {
     }
 
     /// Writes one message that fits [`Self::room`]. False: it was not taken.
-    pub fn write(&mut self, cx: &Cx<'_>, channel: usize, binary: bool, message: &[u8]) -> bool {
+    pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         let Some(id) = self.channels.get(channel).copied().flatten() else { return false };
         self.touch(cx, |rtc| {
-            let written = rtc.channel(id).map(|mut channel| channel.write(binary, message));
+            let written = rtc.channel(id).map(|mut channel| channel.write(is_binary, message));
             matches!(written, Some(Ok(true)))
         })
     }
@@ -438,7 +360,7 @@ impl Rtc {
     fn with<R>(&mut self, change: impl FnOnce(&mut str0m::Rtc) -> R) -> R {
         #[cfg(feature = "sim")]
         if let Some(rng) = &mut self.rng {
-            seeded::seed(rng.u64());
+            super::seeded::seed(rng.u64());
         }
         change(&mut self.engine)
     }
@@ -500,10 +422,7 @@ impl Rtc {
             RtcEvent::Connected => Event::Connected,
             RtcEvent::IceConnectionStateChange(state) => Event::Ice(from_engine(state)),
             RtcEvent::ChannelOpen(id, label) => return self.on_open(id, label),
-            RtcEvent::ChannelData(data) => {
-                let Some(channel) = self.place(data.id) else { return };
-                Event::Message { channel, binary: data.binary, bytes: data.data }
-            }
+            RtcEvent::ChannelData(data) => return self.on_message(data),
             RtcEvent::ChannelBufferedAmountLow(_) if std::mem::take(&mut self.is_full) => Event::Writable,
             RtcEvent::ChannelClose(id) => {
                 let Some(channel) = self.place(id) else { return };
@@ -519,10 +438,18 @@ impl Rtc {
         self.events.push_back(event);
     }
 
+    fn on_message(&mut self, data: str0m::channel::ChannelData) {
+        let Some(channel) = self.place(data.id) else { return };
+        self.inbox.push(channel, data.binary, data.data);
+        if self.inbox.bytes() > self.config.inbox && !std::mem::replace(&mut self.is_over, true) {
+            self.events.push_back(Event::Over(Over::Flooded));
+        }
+    }
+
     fn on_open(&mut self, id: ChannelId, label: String) {
         let place = match self.place(id) {
             Some(place) => place,
-            None if self.channels.len() >= MOST_CHANNELS || self.partner == Partner::Own => {
+            None if self.channels.len() >= MOST_CHANNELS || self.config.partner == Partner::Own => {
                 self.dropped += 1;
                 return self.engine.direct_api().close_data_channel(id);
             }
@@ -548,22 +475,17 @@ impl Rtc {
     }
 }
 
-impl std::fmt::Debug for Rtc {
+impl std::fmt::Debug for Str0m {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rtc").field("partner", &self.partner).field("pair", &self.pair).finish_non_exhaustive()
+        f.debug_struct("Str0m").field("config", &self.config).field("pair", &self.pair).finish_non_exhaustive()
     }
 }
 
-/// Whether a datagram is STUN, by its first byte (RFC 7983).
-pub fn is_stun(data: &[u8]) -> bool {
-    data.first().is_some_and(|first| *first < 4)
-}
-
-fn config(crypto: &Crypto, partner: Partner, creds: IceCreds) -> RtcConfig {
+fn rtc_config(crypto: &Crypto, partner: Partner, creds: IceCreds) -> RtcConfig {
     let version = if partner == Partner::Own { DtlsVersion::Dtls13 } else { DtlsVersion::Dtls12 };
     let mut config = RtcConfig::new()
-        .set_crypto_provider(crypto.provider())
-        .set_dtls_cert(crypto.certificate())
+        .set_crypto_provider(provider::of(crypto))
+        .set_dtls_cert(provider::certificate(crypto.certificate()))
         .set_local_ice_credentials(creds)
         .set_dtls_version(version)
         .set_sctp_max_buffered_amount(4 * WINDOW)
@@ -581,16 +503,6 @@ fn init_chunk() -> Result<(Option<SctpInitData>, Option<Vec<u8>>), String> {
     Ok((Some(init), Some(chunk)))
 }
 
-fn bulk() -> ChannelConfig {
-    let spec = ChannelSpec { label: "bulk".to_owned(), ordered: false, max_retransmits: None, negotiated: Some(0) };
-    config_of(spec)
-}
-
-fn quick() -> ChannelConfig {
-    let spec = ChannelSpec { label: "quick".to_owned(), ordered: false, max_retransmits: Some(0), negotiated: Some(1) };
-    config_of(spec)
-}
-
 fn config_of(spec: ChannelSpec) -> ChannelConfig {
     let reliability = match spec.max_retransmits {
         None => SctpReliability::Reliable,
@@ -598,12 +510,6 @@ fn config_of(spec: ChannelSpec) -> ChannelConfig {
     };
     let ChannelSpec { label, ordered, negotiated, .. } = spec;
     ChannelConfig { label, ordered, reliability, negotiated, protocol: String::new() }
-}
-
-/// Characters of ICE (RFC 8839, section 5.4), six random bits each.
-fn ice_chars(rng: &mut Rng, len: usize) -> String {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    (0..len).map(|_| char::from(CHARS[(rng.u32() & 63) as usize])).collect()
 }
 
 /// A candidate of ours as the engine has it: it sends from its base, which for a relayed one is itself.
@@ -627,6 +533,3 @@ const fn from_engine(state: IceConnectionState) -> IceState {
         IceConnectionState::Disconnected => IceState::Disconnected,
     }
 }
-
-#[cfg(test)]
-mod tests;

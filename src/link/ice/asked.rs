@@ -15,11 +15,11 @@ const HEAD: std::ops::Range<usize> = 8..20;
 
 /// The latest checks, each by a hash of its transaction id and its two addresses.
 #[derive(Debug, Default)]
-pub(super) struct Asked(VecDeque<u64>);
+pub struct Asked(VecDeque<u64>);
 
 impl Asked {
     /// Notes what is sent, if it is a request.
-    pub(super) fn sent(&mut self, local: SocketAddr, to: SocketAddr, data: &[u8]) {
+    pub fn sent(&mut self, local: SocketAddr, to: SocketAddr, data: &[u8]) {
         let Some(id) = data.get(HEAD).filter(|_| class(data) == 0) else { return };
         if self.0.len() >= MOST {
             self.0.pop_front();
@@ -28,7 +28,7 @@ impl Asked {
     }
 
     /// Whether what was received may be handed on: it is no answer, or one that came the way that it was asked for.
-    pub(super) fn takes(&mut self, local: SocketAddr, source: SocketAddr, data: &[u8]) -> bool {
+    pub fn takes(&mut self, local: SocketAddr, source: SocketAddr, data: &[u8]) -> bool {
         let Some(id) = data.get(HEAD).filter(|_| class(data) >= 2) else { return true };
         let hash = hash(id, local, source);
         let Some(at) = self.0.iter().rposition(|known| *known == hash) else { return false };
