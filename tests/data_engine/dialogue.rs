@@ -57,7 +57,12 @@ impl Dialogue {
 
     /// Opens a channel of each kind from each side, and has each side write `count` messages in all.
     pub(crate) fn talk(&mut self, count: usize) {
-        let kinds: Vec<_> = kinds().flat_map(|kind| [(0, kind), (1, kind)]).collect();
+        let kinds: Vec<_> = kinds()
+            .flat_map(|kind| [(0, kind), (1, kind)])
+            .filter(|(opener, (_, limit))| {
+                !matches!(limit, Limit::Lifetime(_)) || self.pair.sides[*opener].limits_by_time()
+            })
+            .collect();
         let each = count.div_ceil(kinds.len());
         for (opener, (is_ordered, limit)) in kinds {
             let label = format!("channel {} of side {opener}", self.channels.len());
@@ -68,11 +73,15 @@ impl Dialogue {
 
     pub(crate) fn open(&mut self, opener: usize, spec: Spec, count: usize) {
         let name = self.pair.sides[opener].open(self.pair.now, &spec);
+        self.agree(spec, count);
+        self.channels.last_mut().expect("it is there").names[opener] = Some(name);
+    }
+
+    /// Has each side write `count` messages on a channel that both sides have agreed on.
+    pub(crate) fn agree(&mut self, spec: Spec, count: usize) {
         let salt = 2 * self.channels.len() as u64;
         let lanes = [0, 1].map(|side| Lane::new(&spec, salt + side, count));
-        let mut names = [None; 2];
-        names[opener] = Some(name);
-        self.channels.push(Channel { spec, names, is_closed: [false; 2], lanes });
+        self.channels.push(Channel { spec, names: [None; 2], is_closed: [false; 2], lanes });
     }
 
     /// Writes all messages, and waits for those that must arrive and for what else does.
@@ -96,9 +105,7 @@ impl Dialogue {
             let side = place / 2 % 2;
             self.pair.sides[side].close(self.pair.now, channel.names[side].expect("it is open"));
         }
-        self.until("closed", |dialogue| {
-            dialogue.channels.iter().all(|channel| channel.is_closed == [true, true])
-        });
+        self.until("closed", |dialogue| dialogue.channels.iter().all(|channel| channel.is_closed == [true, true]));
         self.report();
         self.channels.clear();
     }
@@ -108,7 +115,10 @@ impl Dialogue {
         let count: usize = lanes().map(|lane| lane.count).sum();
         let bytes: usize = lanes().map(|lane| lane.bytes).sum();
         let pair = &self.pair;
-        println!("{count} messages of {bytes} bytes arrived by {:?}; {:?} datagrams, {} lost", pair.now, pair.datagrams, pair.lost);
+        println!(
+            "{count} messages of {bytes} bytes arrived by {:?}; {:?} datagrams, {} lost",
+            pair.now, pair.datagrams, pair.lost
+        );
         for side in &pair.sides {
             println!("  {}", side.counters());
         }

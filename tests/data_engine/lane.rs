@@ -1,7 +1,8 @@
 //! One direction of a channel: what is written, and whether what arrives is that.
 //!
 //! The message at a place follows from the place alone, so nothing has to be kept. Where order is not kept, or messages
-//! may be missing, each begins with its place, in eight digits; where all arrive in order there are shorter ones.
+//! may be missing, each begins with its place, in eight digits; where all arrive in order there are shorter ones, empty
+//! ones among them.
 
 use crate::partner::{Limit, Spec};
 
@@ -67,7 +68,7 @@ impl Lane {
 
     fn message(&self, place: usize) -> (bool, Vec<u8>) {
         let random = mixed(self.salt ^ (place as u64) << 20);
-        let least = if self.is_numbered() { DIGITS } else { 1 };
+        let least = if self.is_numbered() { DIGITS } else { 0 };
         let len = match place % 50 {
             7 if place % 400 == 7 && self.is_reliable => LARGEST,
             3 => least + random as usize % (16 * 1024),

@@ -11,4 +11,6 @@ mod lane;
 mod own;
 mod pair;
 mod partner;
+mod peer;
 mod with_dcsctp;
+mod with_str0m;

@@ -60,6 +60,14 @@ impl Partner for Own {
         self.association.write(now, channel, is_binary, message)
     }
 
+    fn shutdown(&mut self, now: Instant) {
+        self.association.shutdown(now);
+    }
+
+    fn abort(&mut self, now: Instant) {
+        self.association.abort(now, "enough");
+    }
+
     fn poll(&mut self, now: Instant) -> Option<Happened> {
         if let Some(event) = self.association.poll_event() {
             return told(event).or_else(|| self.poll(now));

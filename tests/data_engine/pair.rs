@@ -8,6 +8,9 @@ use switchboard::machine::time::Instant;
 
 use crate::partner::{Happened, Partner};
 
+/// When it begins.
+pub(crate) const START: Instant = Instant::from_nanos(1_000_000_000);
+
 /// How a datagram fares.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wire {
@@ -29,8 +32,8 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(sides: [Box<dyn Partner>; 2], wire: Wire, seed: u64) -> Self {
-        let (now, rng) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(seed));
-        Self { now, sides, wire, rng, on_the_way: VecDeque::new(), datagrams: [0; 2], lost: 0 }
+        let rng = Rng::from_u64(seed);
+        Self { now: START, sides, wire, rng, on_the_way: VecDeque::new(), datagrams: [0; 2], lost: 0 }
     }
 
     /// Puts on the wire what either side has to send, and answers what has happened since the last time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use switchboard::machine::time::Instant;
 
 pub(crate) mod dcsctp;
+pub(crate) mod str0m;
 
 /// One side. Datagrams go in and out, and so do messages; it owns no clock.
 pub(crate) trait Partner {
@@ -19,6 +20,11 @@ pub(crate) trait Partner {
 
     fn on_timeout(&mut self, now: Instant);
 
+    /// Whether it can open channels whose messages live for a time.
+    fn limits_by_time(&self) -> bool {
+        true
+    }
+
     /// Opens a channel, once it is connected; the name that this side has for it.
     fn open(&mut self, now: Instant, spec: &Spec) -> u16;
 
@@ -26,6 +32,12 @@ pub(crate) trait Partner {
 
     /// Writes a message, whole or not at all.
     fn write(&mut self, now: Instant, channel: u16, is_binary: bool, message: &[u8]) -> bool;
+
+    /// Ends it once all is delivered.
+    fn shutdown(&mut self, now: Instant);
+
+    /// Ends it at once.
+    fn abort(&mut self, now: Instant);
 
     fn poll(&mut self, now: Instant) -> Option<Happened>;
 

@@ -7,8 +7,8 @@ use switchboard::link::sctp::Config;
 use crate::dialogue::Dialogue;
 use crate::own::Own;
 use crate::pair::Wire;
+use crate::partner::Partner;
 use crate::partner::dcsctp::Dcsctp;
-use crate::partner::{Happened, Limit, Partner, Spec};
 
 /// Messages that each side writes.
 const MESSAGES: usize = 10_000;
@@ -29,11 +29,8 @@ struct Case {
 
 impl Case {
     fn dialogue(self, seed: u64) -> Dialogue {
-        let config = Config {
-            zero_checksum: self.is_zero_checksum,
-            interleaving: self.is_interleaving,
-            ..Config::default()
-        };
+        let config =
+            Config { zero_checksum: self.is_zero_checksum, interleaving: self.is_interleaving, ..Config::default() };
         let theirs = Dcsctp::new(!self.is_client, self.is_interleaving, self.is_zero_checksum);
         let sides: [Box<dyn Partner>; 2] = [Box::new(Own::new(config, self.is_client, seed)), Box::new(theirs)];
         Dialogue::new(sides, self.wire, seed)
@@ -74,4 +71,43 @@ fn interleaved_and_without_checksums() {
         let asking = ASKING[seed as usize % 2];
         Case { asking, is_client: true, is_interleaving: true, is_zero_checksum: true, wire }.run(seed);
     }
+}
+
+const PLAIN: Case =
+    Case { asking: [true, false], is_client: true, is_interleaving: false, is_zero_checksum: false, wire: CLEAN };
+
+/// What both sides say about the end, after `act` of one side.
+fn end(wire: Wire, seed: u64, act: impl FnOnce(&mut Dialogue)) -> [String; 2] {
+    let mut dialogue = Case { wire, ..PLAIN }.dialogue(seed);
+    dialogue.connect([true, false]);
+    dialogue.talk(600);
+    act(&mut dialogue);
+    dialogue.until("over", |dialogue| dialogue.over.iter().all(Option::is_some));
+    dialogue.over.map(Option::unwrap)
+}
+
+#[test]
+fn either_side_shuts_the_association_down() {
+    for (seed, side, wire) in [(1, 0, CLEAN), (2, 1, CLEAN), (3, 0, LOSSY), (4, 1, LOSSY)] {
+        let over = end(wire, seed, |dialogue| dialogue.pair.sides[side].shutdown(dialogue.pair.now));
+        assert_eq!(over, ["closed", "closed"], "side {side}");
+    }
+}
+
+#[test]
+fn both_sides_shut_the_association_down_at_once() {
+    let over = end(CLEAN, 5, |dialogue| {
+        for side in &mut dialogue.pair.sides {
+            side.shutdown(dialogue.pair.now);
+        }
+    });
+    assert_eq!(over, ["closed", "closed"]);
+}
+
+#[test]
+fn either_side_ends_the_association_at_once_and_the_other_hears_why() {
+    let [ours, _] = end(CLEAN, 6, |dialogue| dialogue.pair.sides[1].abort(dialogue.pair.now));
+    assert_eq!(ours, "aborted by the peer: the peer's user ended it: Close called");
+    let [_, theirs] = end(CLEAN, 7, |dialogue| dialogue.pair.sides[0].abort(dialogue.pair.now));
+    assert!(theirs.contains("enough"), "{theirs}");
 }

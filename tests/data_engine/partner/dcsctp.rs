@@ -51,10 +51,6 @@ impl Dcsctp {
         Self { socket, is_client, packets, happened, channels: BTreeMap::new() }
     }
 
-    pub(crate) fn socket(&mut self) -> &mut dyn DcSctpSocket {
-        &mut *self.socket
-    }
-
     fn at(&mut self, now: Instant) {
         self.socket.advance_time(SocketTime::zero() + Duration::from_nanos(now.as_nanos()));
     }
@@ -148,7 +144,11 @@ impl Dcsctp {
                 reset.expect("streams can be reset");
             }
         }
-        let closed: Vec<u16> = self.channels.extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer).map(|(number, _)| number).collect();
+        let closed: Vec<u16> = self
+            .channels
+            .extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer)
+            .map(|(number, _)| number)
+            .collect();
         self.happened.extend(closed.into_iter().map(Happened::Closed));
     }
 }
@@ -172,8 +172,7 @@ impl Partner for Dcsctp {
 
     fn deadline(&self) -> Option<Instant> {
         let at = self.socket.poll_timeout();
-        (at < SocketTime::infinite_future())
-            .then(|| Instant::ZERO + (at - SocketTime::zero()))
+        (at < SocketTime::infinite_future()).then(|| Instant::ZERO + (at - SocketTime::zero()))
     }
 
     fn on_timeout(&mut self, now: Instant) {
@@ -220,6 +219,18 @@ impl Partner for Dcsctp {
         let is_taken = self.socket.send(Message::new(stream, PpId(ppid), payload.to_vec()), &options).is_ok();
         self.drain();
         is_taken
+    }
+
+    fn shutdown(&mut self, now: Instant) {
+        self.at(now);
+        self.socket.shutdown();
+        self.drain();
+    }
+
+    fn abort(&mut self, now: Instant) {
+        self.at(now);
+        self.socket.close();
+        self.drain();
     }
 
     fn poll(&mut self, _: Instant) -> Option<Happened> {
