@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { Mailbox, pause, within } from '../shared/switchboard.mjs';
+import { Mailbox, pause, within } from './switchboard.mjs';
 
 export class Peer {
   #process;
