@@ -19,6 +19,8 @@ const FEW: usize = 4 << 10;
 struct Segment {
     bytes: Vec<u8>,
     live: usize,
+    /// Whether its memory has gone elsewhere.
+    is_gone: bool,
 }
 
 impl Segment {
@@ -28,11 +30,6 @@ impl Segment {
 
     const fn is_spent(&self) -> bool {
         self.live == 0 && self.is_full()
-    }
-
-    /// Whether its memory has gone elsewhere.
-    const fn is_gone(&self) -> bool {
-        self.bytes.capacity() == 0
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -120,7 +117,7 @@ impl Store {
             here = left.min(SEGMENT);
             index += 1;
         }
-        if self.live == 0 || self.segments.front().is_some_and(Segment::is_gone) {
+        if self.live == 0 || self.segments.front().is_some_and(|segment| segment.is_gone) {
             self.advance();
         }
     }
@@ -141,7 +138,7 @@ impl Store {
 
     /// Bytes that the last segment has room for.
     fn tail(&self) -> usize {
-        self.segments.back().map_or(0, |last| SEGMENT - last.bytes.len())
+        self.segments.back().filter(|last| !last.is_gone).map_or(0, |last| SEGMENT - last.bytes.len())
     }
 
     fn end(&self) -> u64 {
@@ -151,7 +148,7 @@ impl Store {
     /// As [`tail`](Self::tail), with a new segment where the last is full.
     fn open_tail(&mut self) -> usize {
         if self.tail() == 0 {
-            self.segments.push_back(Segment { bytes: self.spare.pop().unwrap_or_default(), live: 0 });
+            self.segments.push_back(Segment { bytes: self.spare.pop().unwrap_or_default(), live: 0, is_gone: false });
             self.held += 1;
         }
         self.tail()
@@ -165,7 +162,9 @@ impl Store {
 
     /// Takes the memory of a segment that nobody wants.
     fn recycle(&mut self, index: usize) {
-        let mut bytes = std::mem::take(&mut self.segments[index].bytes);
+        let segment = &mut self.segments[index];
+        let mut bytes = std::mem::take(&mut segment.bytes);
+        segment.is_gone = true;
         self.held -= 1;
         bytes.clear();
         if self.spare.len() + self.held < self.most_segments() {
@@ -175,7 +174,7 @@ impl Store {
 
     /// Lets go of spent segments at the front; a log of which nothing is wanted begins anew in its last one.
     fn advance(&mut self) {
-        while self.segments.front().is_some_and(Segment::is_gone) {
+        while self.segments.front().is_some_and(|segment| segment.is_gone) {
             self.segments.pop_front();
             self.base += 1;
         }
