@@ -10,6 +10,8 @@ pub mod ice;
 #[cfg(feature = "webrtc")]
 pub mod negotiation;
 pub mod noise;
+#[cfg(feature = "webrtc")]
+pub mod sctp;
 #[cfg(feature = "stun")]
 pub mod stun;
 #[cfg(feature = "tls")]
