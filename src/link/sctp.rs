@@ -251,8 +251,12 @@ impl Association {
         }
     }
 
-    /// Takes one event.
+    /// Takes one event. Those of channels come in their place among the messages: asked for until there is none before
+    /// each [`recv`](Self::recv), it tells of a channel before its first message.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.is_empty() {
+            self.take_control(self.now);
+        }
         self.events.pop_front()
     }
 

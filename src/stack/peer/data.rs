@@ -98,9 +98,7 @@ use std::net::SocketAddr;
 use channels::{Channels, Opening};
 
 use super::crypto::Crypto;
-use super::engine::{
-    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote,
-};
+use super::engine::{ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote};
 use crate::link::dtls::{self, Dtls};
 use crate::link::ice::{self, Credentials, Ice};
 use crate::link::sctp::{self, Association};
@@ -127,6 +125,7 @@ pub struct Data {
     ice: Ice,
     dtls: Stage,
     dtls_seed: Option<u64>,
+    is_client: bool,
     sctp: Association,
     channels: Channels,
     events: VecDeque<Event>,
@@ -148,7 +147,7 @@ enum Stage {
     /// The other side is not known.
     New,
     /// There is no pair yet.
-    Ready { is_client: bool, fingerprint: [u8; 32] },
+    Ready([u8; 32]),
     /// It shakes hands, or is connected.
     Begun(Box<Dtls>),
 }
@@ -175,6 +174,7 @@ impl Data {
             ice,
             dtls: Stage::New,
             dtls_seed,
+            is_client: false,
             sctp,
             channels: Channels::default(),
             events: VecDeque::new(),
@@ -217,8 +217,9 @@ impl Data {
     pub fn start(&mut self, cx: &mut Cx<'_>, remote: &Remote, is_active: bool) -> Result<(), String> {
         self.now = cx.now;
         if matches!(self.dtls, Stage::New) {
-            self.begin_association(cx.now, remote, is_active)?;
-            self.dtls = Stage::Ready { is_client: is_active, fingerprint: remote.fingerprint };
+            self.is_client = is_active;
+            self.begin_association(cx.now, remote)?;
+            self.dtls = Stage::Ready(remote.fingerprint);
         }
         let Remote { ufrag, password, .. } = remote.clone();
         self.ice.start(cx.now, &Credentials { ufrag, password });
@@ -226,10 +227,10 @@ impl Data {
         Ok(())
     }
 
-    fn begin_association(&mut self, now: Instant, remote: &Remote, is_client: bool) -> Result<(), String> {
+    fn begin_association(&mut self, now: Instant, remote: &Remote) -> Result<(), String> {
         match remote.sctp_init.as_ref().filter(|_| self.config.partner == Partner::Own) {
-            Some(init) => self.sctp.start_with(now, init, is_client).map_err(|error| error.to_string())?,
-            None => self.sctp.listen(is_client),
+            Some(init) => self.sctp.start_with(now, init, self.is_client).map_err(|error| error.to_string())?,
+            None => self.sctp.listen(self.is_client),
         }
         if self.config.partner == Partner::Own {
             for spec in ChannelSpec::agreed() {
@@ -279,14 +280,7 @@ impl Data {
 
     /// Takes in one datagram, which is decrypted in place; `local` is the base of the candidate that it came to. Marks of
     /// congestion change nothing yet: no sender of data channels sets the bits that allow them.
-    pub fn receive(
-        &mut self,
-        cx: &mut Cx<'_>,
-        local: SocketAddr,
-        source: SocketAddr,
-        _: Option<Ecn>,
-        data: &mut [u8],
-    ) {
+    pub fn receive(&mut self, cx: &mut Cx<'_>, local: SocketAddr, source: SocketAddr, _: Option<Ecn>, data: &mut [u8]) {
         self.now = cx.now;
         match Carried::of(data) {
             _ if self.is_over => self.dropped += 1,
@@ -299,15 +293,13 @@ impl Data {
 
     fn receive_record(&mut self, data: &mut [u8]) {
         let now = self.now;
-        if matches!(self.dtls, Stage::Ready { is_client: false, .. }) {
+        if !self.is_client {
             self.begin_dtls();
         }
-        let Self { dtls: Stage::Begun(dtls), sctp, dropped, .. } = self else {
-            self.dropped += 1;
-            return;
-        };
-        let _ = dropped;
-        dtls.receive(now, data, |packet| sctp.receive(now, packet));
+        match self {
+            Self { dtls: Stage::Begun(dtls), sctp, .. } => dtls.receive(now, data, |packet| sctp.receive(now, packet)),
+            _ => self.dropped += 1,
+        }
     }
 
     /// Lets time pass.
@@ -372,16 +364,15 @@ impl Data {
             return None;
         }
         let place = self.channels.add(spec);
-        self.open_waiting(cx.now);
+        if !matches!(self.dtls, Stage::New) {
+            self.open_waiting(cx.now);
+        }
         self.settle();
         self.channels.has(place).then_some(place)
     }
 
     /// Asks the association for channels that wait for it to begin.
     fn open_waiting(&mut self, now: Instant) {
-        if matches!(self.dtls, Stage::New) && !self.sctp.is_started() {
-            return;
-        }
         while let Some(Opening { place, config }) = self.channels.next_opening() {
             match self.sctp.open(now, config) {
                 Ok(stream) => self.channels.assign(place, stream),
@@ -489,15 +480,15 @@ impl Data {
         }
         match self.dtls {
             Stage::New => {}
-            Stage::Ready { .. } => self.begin_dtls(),
+            Stage::Ready(_) => self.begin_dtls(),
             Stage::Begun(_) => self.sctp.on_path(self.now),
         }
     }
 
     fn begin_dtls(&mut self) {
-        let Stage::Ready { is_client, fingerprint } = self.dtls else { return };
+        let Stage::Ready(fingerprint) = self.dtls else { return };
         let (context, version) = (self.crypto.dtls(), self.config.version);
-        let dtls = Dtls::new(context, self.now, version, is_client, fingerprint, self.dtls_seed);
+        let dtls = Dtls::new(context, self.now, version, self.is_client, fingerprint, self.dtls_seed);
         self.dtls = Stage::Begun(Box::new(dtls));
     }
 
@@ -505,8 +496,7 @@ impl Data {
         match event {
             dtls::Event::Connected => {
                 self.events.push_back(Event::Connected);
-                let is_client = self.sctp.is_client();
-                self.sctp.connect(self.now, is_client);
+                self.sctp.connect(self.now, self.is_client);
             }
             dtls::Event::Closed => self.finish(Over::Closed),
             dtls::Event::Failed(broken) => self.finish(Over::Failed(broken.to_string())),
