@@ -17,6 +17,13 @@ pub enum Broken {
     /// A message begins within another one (RFC 9260, section 6.9).
     #[error("a message begins within another")]
     BeginWithinMessage,
+    /// Fragments of one message differ in stream, number or kind (RFC 9260, section 6.9).
+    #[error("the fragments of a message differ")]
+    FragmentsDiffer,
+    /// Unfinished messages of many streams use up all room, so that none of them can become whole (RFC 8260, section
+    /// 2.1).
+    #[error("unfinished messages use up all room")]
+    UnfinishedMessages,
     /// DATA where I-DATA was agreed on, or the reverse (RFC 8260, section 2.2).
     #[error("data is of the kind that was not agreed on")]
     WrongDataKind,
