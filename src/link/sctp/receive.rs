@@ -42,7 +42,8 @@ impl Association {
     fn packet_ends(&mut self, now: Instant, has_data: bool) {
         self.heard = now;
         self.inbound.packet_ends(now);
-        self.reset.on_cumulative(now, self.inbound.cumulative());
+        self.answer_invalid_stream();
+        self.reset.on_cumulative(self.inbound.cumulative());
         self.take_resets(now);
         if has_data && self.state == State::ShutdownSent {
             self.repeat_shutdown(now);
@@ -50,6 +51,14 @@ impl Association {
         self.settle(now);
         self.take_control(now);
         self.touch(now);
+    }
+
+    /// Data on a stream that was not agreed on is acknowledged and dropped, and its sender told (RFC 9260, section 6.5).
+    fn answer_invalid_stream(&mut self) {
+        if let Some(stream) = self.inbound.take_invalid_stream() {
+            let [high, low] = stream.to_be_bytes();
+            self.answer(Answer::Error(cause::INVALID_STREAM, vec![high, low, 0, 0]));
+        }
     }
 
     #[inline]
@@ -70,6 +79,7 @@ impl Association {
             return;
         }
         self.errors = 0;
+        self.probe.on_progress();
         if let Err(broken) = self.outbound.on_sack(now, sack) {
             self.break_off(broken);
         }
