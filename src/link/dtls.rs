@@ -259,7 +259,7 @@ impl Dtls {
     #[inline]
     pub fn seal(&mut self, now: Instant, out: &mut Vec<u8>, start: usize) -> bool {
         let is_sealed = match &mut self.state {
-            State::Records(records) => records.seal(out, start),
+            State::Records(records) => records.seal(record::APPLICATION, out, start),
             _ => self.seal_early(now, out, start),
         };
         self.statistics.sealed += u64::from(is_sealed);

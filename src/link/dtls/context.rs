@@ -74,6 +74,13 @@ impl Provider {
         Self::with(tap::tapped(primitives), primitives, Some(seed))
     }
 
+    /// With a configuration of dimpl's, and on its records.
+    #[cfg(test)]
+    pub(super) fn of(config: Config) -> Self {
+        let (provider, configs) = (config.crypto_provider().clone(), BTreeMap::from([(None, Arc::new(config))]));
+        Self(Arc::new(Primitives { provider, is_tapped: false, seed: None, configs: Mutex::new(configs) }))
+    }
+
     fn with(tapped: Option<CryptoProvider>, given: &CryptoProvider, seed: Option<fn(u64)>) -> Result<Self, Unfit> {
         let is_tapped = tapped.is_some();
         let provider = tapped.unwrap_or_else(|| given.clone());

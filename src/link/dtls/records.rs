@@ -61,10 +61,13 @@ impl Records {
         }
     }
 
-    /// Seals data that lies in `out` from `start` on, behind its head; false: not now, and `out` is cut there.
+    /// Makes a record of what lies in `out` from `start` on, behind its head; false: not now, and `out` is cut there.
     #[inline]
-    pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize) -> bool {
-        self.seal_as(APPLICATION, out, start)
+    pub(super) fn seal(&mut self, kind: u8, out: &mut Vec<u8>, start: usize) -> bool {
+        match self {
+            Self::V12(records) => records.seal(kind, out, start),
+            Self::V13(records) => records.seal(kind, out, start),
+        }
     }
 
     /// Appends one datagram of control: an acknowledgement, or an update of keys. False: none is due.
@@ -91,7 +94,7 @@ impl Records {
         let start = out.len();
         out.resize(start + self.head(), 0);
         out.extend_from_slice(&record::alert(description));
-        self.seal_as(ALERT, out, start)
+        self.seal(ALERT, out, start)
     }
 
     /// Why nothing can be sealed any more.
@@ -99,14 +102,6 @@ impl Records {
         match self {
             Self::V12(records) if records.is_exhausted() => Some(Broken::NumbersExhausted),
             Self::V12(_) | Self::V13(_) => None,
-        }
-    }
-
-    #[inline]
-    fn seal_as(&mut self, kind: u8, out: &mut Vec<u8>, start: usize) -> bool {
-        match self {
-            Self::V12(records) => records.seal(kind, out, start),
-            Self::V13(records) => records.seal(kind, out, start),
         }
     }
 

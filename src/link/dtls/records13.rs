@@ -114,6 +114,39 @@ impl Records13 {
         self.update_after = records;
     }
 
+    #[cfg(test)]
+    pub(super) const fn skip_to(&mut self, number: u64) {
+        self.write.next = number;
+    }
+
+    #[cfg(test)]
+    pub(super) const fn expect(&mut self, number: u64) {
+        self.read.window.mark(number - 1);
+    }
+
+    /// A record of data as others may make it.
+    #[cfg(test)]
+    pub(super) fn unusual(&mut self, is_short: bool, has_length: bool, text: &[u8]) -> Vec<u8> {
+        let number = self.write.next;
+        self.write.next += 1;
+        let usual = Unified::emit(self.write.epoch, number, (text.len() + 1 + TAG) as u16);
+        let mut head = vec![usual[0] & if is_short { !8 } else { !0 } & if has_length { !0 } else { !4 }];
+        head.extend_from_slice(if is_short { &usual[2..3] } else { &usual[1..3] });
+        head.extend_from_slice(if has_length { &usual[3..] } else { &[] });
+        let mut sealed = [text, &[APPLICATION]].concat();
+        let tag = self.write.protection.key.seal(numbered(self.write.protection.iv, number), &head, &mut sealed);
+        sealed.extend_from_slice(&tag.unwrap());
+        let mask = self.write.protection.mask.of(&sealed[..SAMPLE]).unwrap();
+        head[1..].iter_mut().zip(mask).take(2 - usize::from(is_short)).for_each(|(byte, mask)| *byte ^= mask);
+        [head, sealed].concat()
+    }
+
+    /// Goes on with the next keys.
+    #[cfg(test)]
+    pub(super) fn turn(&mut self) {
+        self.write = self.write.successor(self.suite);
+    }
+
     /// Makes a record of what lies in `out` from `start` on, behind the head that it needs. False, and `out` is cut
     /// there: the text is longer than 16,384 bytes, or the key may seal no more until its update is acknowledged.
     #[inline]
@@ -250,7 +283,7 @@ impl Records13 {
             (u64::from_be_bytes(*epoch) == self.write.epoch).then_some(u64::from_be_bytes(*number.first_chunk()?))
         });
         if numbers.into_iter().any(|number| update.was_sent_as(number)) {
-            self.write = Writer::new(self.suite, self.write.epoch + 1, self.write.secret.next());
+            self.write = self.write.successor(self.suite);
             self.update = None;
             statistics.own_updates += 1;
         }
@@ -286,6 +319,10 @@ impl Records13 {
 impl Writer {
     fn new(suite: Suite, epoch: u64, secret: Secret) -> Self {
         Self { epoch, protection: secret.protection(suite), secret, next: 0 }
+    }
+
+    fn successor(&self, suite: Suite) -> Self {
+        Self::new(suite, self.epoch + 1, self.secret.next())
     }
 
     /// Seals a record in place, but for its tag, which it appends.

@@ -57,6 +57,17 @@ impl Association {
         self.outbound.write(now, stream, head, if message.is_empty() { &[0] } else { message })
     }
 
+    /// Bytes written that were not sent yet, not even once.
+    pub const fn unsent(&self) -> usize {
+        self.outbound.total_buffered()
+    }
+
+    /// Whether [`recv`](Self::recv) has something.
+    pub fn has_message(&mut self) -> bool {
+        self.take_control(self.now);
+        self.inbound.peek().is_some()
+    }
+
     /// Takes the next message; it is lent until the next call. Taking makes room for the peer.
     #[inline]
     pub fn recv(&mut self, now: Instant) -> Option<Message<'_>> {

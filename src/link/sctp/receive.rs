@@ -42,6 +42,7 @@ impl Association {
     fn packet_ends(&mut self, now: Instant, has_data: bool) {
         self.heard = now;
         self.inbound.packet_ends(now);
+        self.answer_invalid_stream();
         self.reset.on_cumulative(self.inbound.cumulative());
         self.take_resets(now);
         self.refuse_stream();
@@ -51,6 +52,14 @@ impl Association {
         self.settle(now);
         self.take_control(now);
         self.touch(now);
+    }
+
+    /// Data on a stream that was not agreed on is acknowledged and dropped, and its sender told (RFC 9260, section 6.5).
+    fn answer_invalid_stream(&mut self) {
+        if let Some(stream) = self.inbound.take_invalid_stream() {
+            let [high, low] = stream.to_be_bytes();
+            self.answer(Answer::Error(cause::INVALID_STREAM, vec![high, low, 0, 0]));
+        }
     }
 
     #[inline]

@@ -38,7 +38,7 @@ use str0m::{Candidate as RtcCandidate, Event as RtcEvent, IceConnectionState, Ic
 
 use super::crypto::Crypto;
 use super::engine::{
-    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent,
+    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, Version,
 };
 use crate::link::ice::{Asked, Credentials};
 use crate::machine::datagram::Ecn;
@@ -111,7 +111,7 @@ impl Str0m {
         if crypto.is_seeded() {
             super::seeded::seed(cx.rng.u64());
         }
-        let mut engine = rtc_config(crypto, config.partner, creds).build(now);
+        let mut engine = rtc_config(crypto, config.version, creds).build(now);
         engine.direct_api().set_ice_controlling(config.is_controlling);
         let (init, sctp_init) = if config.partner == Partner::Own { init_chunk()? } else { (None, None) };
         let local = Local { ufrag, password, fingerprint: crypto.fingerprint(), sctp_init };
@@ -482,8 +482,12 @@ impl std::fmt::Debug for Str0m {
     }
 }
 
-fn rtc_config(crypto: &Crypto, partner: Partner, creds: IceCreds) -> RtcConfig {
-    let version = if partner == Partner::Own { DtlsVersion::Dtls13 } else { DtlsVersion::Dtls12 };
+fn rtc_config(crypto: &Crypto, version: Version, creds: IceCreds) -> RtcConfig {
+    let version = match version {
+        Version::Dtls12 => DtlsVersion::Dtls12,
+        Version::Dtls13 => DtlsVersion::Dtls13,
+        Version::Auto => DtlsVersion::Auto,
+    };
     let mut config = RtcConfig::new()
         .set_crypto_provider(provider::of(crypto))
         .set_dtls_cert(provider::certificate(crypto.certificate()))

@@ -38,6 +38,8 @@ pub(super) struct Pair {
     under_way: BTreeMap<(Instant, usize), (usize, Vec<u8>)>,
     /// Bytes of all datagrams.
     pub(super) wire: Vec<Vec<u8>>,
+    /// Changes datagrams under way.
+    pub(super) mutate: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
 }
 
 impl Pair {
@@ -53,7 +55,16 @@ impl Pair {
         Self::of([end(0), end(1)])
     }
 
-    pub(super) fn of(ends: [Dtls; 2]) -> Self {
+    /// One end was told another certificate.
+    pub(super) fn cheated(version: Version, cheated: usize) -> Self {
+        let end = |n: usize| {
+            let told = CONTEXTS[if n == cheated { n } else { 1 - n }].fingerprint();
+            Dtls::new(&CONTEXTS[n], Instant::ZERO, version, n == 0, told, None)
+        };
+        Self::of([end(0), end(1)])
+    }
+
+    fn of(ends: [Dtls; 2]) -> Self {
         Self {
             ends,
             now: Instant::ZERO,
@@ -62,6 +73,7 @@ impl Pair {
             sent: [0; 2],
             under_way: BTreeMap::new(),
             wire: Vec::new(),
+            mutate: None,
         }
     }
 
@@ -150,10 +162,11 @@ impl Pair {
         self.ends[from].seal(self.now, &mut datagram, start).then_some(datagram)
     }
 
-    fn send(&mut self, from: usize, datagram: Vec<u8>, lose: &mut impl FnMut(usize, usize) -> bool) {
+    fn send(&mut self, from: usize, mut datagram: Vec<u8>, lose: &mut impl FnMut(usize, usize) -> bool) {
         let number = self.sent[from];
         self.sent[from] += 1;
         self.wire.push(datagram.clone());
+        self.mutate.iter_mut().for_each(|mutate| mutate(&mut datagram));
         if !lose(from, number) {
             self.under_way.insert((self.now + WAY, self.sent[0] + self.sent[1]), (1 - from, datagram));
         }
