@@ -8,6 +8,8 @@ pub mod negotiation;
 pub mod noise;
 #[cfg(feature = "str0m")]
 pub mod rtc;
+#[cfg(feature = "webrtc")]
+pub mod sctp;
 #[cfg(feature = "stun")]
 pub mod stun;
 #[cfg(feature = "tls")]
