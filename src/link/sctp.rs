@@ -290,6 +290,9 @@ impl Association {
     fn on_session_timeout(&mut self, now: Instant) {
         if is_due(self.outbound.deadline(), now) && self.outbound.on_timeout(now) {
             self.count_error();
+            if self.probe.on_silence() {
+                self.outbound.set_packet(self.probe.packet());
+            }
         }
         if is_due(self.reset.deadline(), now) && self.reset.on_timeout(now) {
             self.count_error();
@@ -303,6 +306,7 @@ impl Association {
         self.now = now;
         self.outbound.on_path(now);
         self.probe.on_path(now);
+        self.outbound.set_packet(self.probe.packet());
     }
 
     /// Counters and measures.

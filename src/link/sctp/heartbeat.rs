@@ -32,7 +32,9 @@ impl Association {
             self.beat = Beat::Resting;
             self.errors = 0;
             self.restart_heartbeat(now);
-        } else if !self.probe.on_acked(now, info) {
+        } else if self.probe.on_acked(now, info) {
+            self.outbound.set_packet(self.probe.packet());
+        } else {
             self.dropped.state += 1;
         }
     }

@@ -11,7 +11,8 @@
 //!
 //! *The window* is what [`Config::receive_window`] leaves beside the messages that wait and the fragments out of order,
 //! each with what it costs beyond its bytes. The one message in the making does not count: else a message larger than the
-//! window would never become whole. Of that little which makes no packet's worth, nothing is told.
+//! window would never become whole. Of that little which makes no packet's worth, nothing is told. When unfinished
+//! messages alone fill the window, taking messages can't open it; then the peer is told what it may exceed it by.
 //!
 //! *What does not fit* is not taken, and so not acknowledged; the peer sends it again. Data out of order must fit the
 //! window. The next in order is what all else waits for: it may exceed the window by a message and [`SLACK`]. If even
@@ -46,6 +47,7 @@ use crate::wire::sctp::{Data, Forward, Packet, Tsn};
 use acks::Acks;
 use assembly::Assembly;
 use inbox::Inbox;
+use queue::OVERHEAD;
 use sequence::{Number, Sequence, Verdict};
 pub use statistics::InboundStatistics;
 
@@ -237,8 +239,8 @@ impl Inbound {
             self.statistics.messages += 1;
             self.statistics.bytes += next.len as u64;
         }
-        let left = self.used() - next.len;
-        self.acks.on_window(self.window_beside(left));
+        let waiting = self.inbox.charge().saturating_sub(next.len + OVERHEAD);
+        self.acks.on_window(self.window_beside(waiting));
         self.inbox.take()
     }
 
@@ -269,14 +271,27 @@ impl Inbound {
 
     /// The window that the peer is told.
     pub(super) fn window(&self) -> u32 {
-        self.window_beside(self.used())
+        self.window_beside(self.inbox.charge())
     }
 
+    /// The window beside messages that wait with so many bytes.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the whole window has 32 bits")]
-    const fn window_beside(&self, used: usize) -> u32 {
-        let free = self.receive_window.saturating_sub(used);
-        if free < self.least_window { 0 } else { free as u32 }
+    const fn window_beside(&self, waiting: usize) -> u32 {
+        let free = self.receive_window.saturating_sub(waiting + self.assembly.charge());
+        match free {
+            _ if free >= self.least_window => free as u32,
+            _ if waiting == 0 => self.window_of_the_unfinished(),
+            _ => 0,
+        }
+    }
+
+    /// The window when unfinished messages alone fill it: what may be exceeded for the next in order.
+    #[cold]
+    #[expect(clippy::cast_possible_truncation, reason = "a message and what may be exceeded have fewer bits")]
+    const fn window_of_the_unfinished(&self) -> u32 {
+        let most = self.receive_window + self.max_message;
+        most.saturating_sub(self.assembly.charge() + self.assembly.making()) as u32
     }
 
     /// Gives memory back that nothing needs.

@@ -42,8 +42,9 @@ impl Association {
     fn packet_ends(&mut self, now: Instant, has_data: bool) {
         self.heard = now;
         self.inbound.packet_ends(now);
-        self.reset.on_cumulative(now, self.inbound.cumulative());
+        self.reset.on_cumulative(self.inbound.cumulative());
         self.take_resets(now);
+        self.refuse_stream();
         if has_data && self.state == State::ShutdownSent {
             self.repeat_shutdown(now);
         }
@@ -62,6 +63,15 @@ impl Association {
         }
     }
 
+    /// Tells of a stream that does not exist (RFC 9260, section 6.5).
+    #[inline]
+    fn refuse_stream(&mut self) {
+        if let Some(stream) = self.inbound.take_invalid_stream() {
+            let [high, low] = stream.to_be_bytes();
+            self.answer(Answer::Error(cause::INVALID_STREAM, vec![high, low, 0, 0]));
+        }
+    }
+
     #[inline]
     fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) {
         self.imply_cookie_ack(now);
@@ -70,6 +80,7 @@ impl Association {
             return;
         }
         self.errors = 0;
+        self.probe.on_progress();
         if let Err(broken) = self.outbound.on_sack(now, sack) {
             self.break_off(broken);
         }

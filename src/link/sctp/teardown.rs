@@ -80,7 +80,7 @@ impl Association {
             self.dropped.state += 1;
             return;
         }
-        self.reset.on_reconfig(now, reconfig, self.inbound.cumulative(), self.outbound.next_tsn());
+        self.reset.on_reconfig(now, reconfig, self.inbound.cumulative());
         self.take_resets(now);
     }
 
