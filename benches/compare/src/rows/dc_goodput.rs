@@ -24,18 +24,18 @@ pub fn run(plan: &Plan) {
         if plan.wants_some(&path) {
             let link = Link::new(megabits, round_trip, queue).lossy(loss);
             let seeds = if plan.quick || megabits > 500.0 { 1 } else { 3 };
-            let (rates, queues): (Vec<f64>, Vec<f64>) = (0..seeds).map(|seed| transfer(plan, link, seed)).unzip();
+            let (rates, queues): (Vec<f64>, Vec<f64>) = (0..seeds).map(|seed| transfer(link, seed)).unzip();
             plan.report(&Comparison::with_least(path.clone(), median(&rates), least, "Mbit/s"));
             plan.report(&Comparison::with_goal(format!("{path}-queue"), median(&queues), QUEUE, "BDP"));
         }
     }
 }
 
-fn transfer(plan: &Plan, link: Link, seed: u64) -> (f64, f64) {
+fn transfer(link: Link, seed: u64) -> (f64, f64) {
     let bound = (8.0 * link.product()) as usize;
     let flow = Flow { bound, ..Flow::bulk(Congestion::Ebb) };
     let mut course = Course::new(link, &[flow], seed);
-    let rate = course.run(if plan.quick { 5 } else { 20 })[0];
+    let rate = course.run(20)[0];
     let counters = course.statistics(0).outbound.congestion;
     eprintln!("dc-goodput: {rate:.1} Mbit/s, {counters:?}");
     (rate, course.mean_queue() / link.product())
