@@ -33,6 +33,7 @@ mod curve;
 mod ebb;
 mod episode;
 mod filter;
+mod fullness;
 #[cfg(test)]
 mod harness;
 mod pacer;
@@ -53,8 +54,6 @@ use reno::Reno;
 const MOST_WINDOW: f64 = (1u64 << 30) as f64;
 /// No packet counts as smaller than this, in bytes.
 const LEAST_PACKET: usize = 64;
-/// A window counts as filled when as many packets more would fill it.
-const SLACK: f64 = 4.0;
 /// A pause between two acknowledgements from which on the next data starts anew.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -98,11 +97,6 @@ pub(super) struct Ack {
 }
 
 impl Ack {
-    /// Whether the window, and not the application, limited what was in flight.
-    fn fills(&self, window: f64, packet: f64) -> bool {
-        self.flight as f64 + self.acked as f64 + SLACK * packet >= window
-    }
-
     /// Bytes acknowledged, at most one window of them.
     fn acked_within(&self, window: f64) -> f64 {
         (self.acked as f64).min(window)

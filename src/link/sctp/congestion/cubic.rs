@@ -6,6 +6,7 @@
 
 use super::curve::{BETA, Curve};
 use super::episode::Episode;
+use super::fullness::Fullness;
 use super::slow_start::SlowStart;
 use super::{Ack, CongestionCounters, IDLE, MOST_WINDOW};
 use crate::machine::time::Instant;
@@ -22,6 +23,7 @@ pub(in super::super) struct Cubic {
     /// The law from before the latest reduction.
     before: Option<Law>,
     episode: Episode,
+    fullness: Fullness,
     rtt: f64,
     last: Instant,
     counters: CongestionCounters,
@@ -49,6 +51,7 @@ impl Cubic {
             law: Law::new(packet),
             before: None,
             episode: Episode::default(),
+            fullness: Fullness::new(),
             rtt: 0.1,
             last: Instant::ZERO,
             counters: CongestionCounters::default(),
@@ -61,10 +64,11 @@ impl Cubic {
         if let Some(rtt) = ack.seconds() {
             self.rtt += (rtt - self.rtt) / 8.0;
         }
+        let is_full = self.fullness.on_ack(ack, self.law.window, self.packet);
         if self.episode.covers(ack.top) {
             return;
         }
-        if ack.fills(self.law.window, self.packet) {
+        if is_full {
             self.grow(ack);
         } else {
             self.law.curve.rest(pause);

@@ -35,7 +35,7 @@ fn spread(figures: &[f64]) -> (f64, f64, f64) {
 /// Prints figures and asserts the bounds of each and of the mean.
 fn expect(what: &str, figures: &[f64], each: std::ops::RangeInclusive<f64>, mean: std::ops::RangeInclusive<f64>) {
     let (least, middle, most) = spread(figures);
-    println!("{what}: {middle:.3} [{least:.3} to {most:.3}] {figures:.1?}");
+    println!("{what}: {middle:.3} [{least:.3} to {most:.3}]");
     assert!(each.contains(&least) && each.contains(&most), "{what}: {figures:.3?} is not in {each:?}");
     assert!(mean.contains(&middle), "{what}: the mean of {figures:.3?} is not in {mean:?}");
 }

@@ -46,22 +46,22 @@ fn a_fast_path_is_full() {
 fn a_queue_of_a_dozen_packets_suffices() {
     let link = Link { queue: 15_000.0, ..Link::new(20.0, 50.0, 1.0) };
     let rates: Vec<f64> = seeds(2).map(|seed| run(link, seed).0).collect();
-    expect("20 Mbit/s, queue of 15 kB: Mbit/s", &rates, 15.0..=18.6, 16.0..=18.6);
+    expect("20 Mbit/s, queue of 15 kB: Mbit/s", &rates, 16.0..=18.6, 16.0..=18.6);
 }
 
 #[test]
-fn a_queue_of_four_packets_costs_no_more_than_half() {
+fn a_queue_of_four_packets_suffices_to_bursts_of_two() {
     let link = Link { queue: 5_000.0, ..Link::new(20.0, 50.0, 1.0) };
     let rates: Vec<f64> = seeds(2).map(|seed| run(link, seed).0).collect();
-    expect("20 Mbit/s, queue of 5 kB: Mbit/s", &rates, 4.0..=18.6, 5.0..=18.6);
+    expect("20 Mbit/s, queue of 5 kB: Mbit/s", &rates, 14.0..=18.6, 15.0..=18.6);
 }
 
 #[test]
 fn acknowledgements_in_bursts_leave_most_of_the_path() {
-    for (millis, least) in [(10, 68.0), (20, 68.0), (30, 65.0)] {
+    for (millis, least) in [(10, 75.0), (20, 75.0), (30, 75.0)] {
         let link = Link { bursts: Duration::from_millis(millis), ..Link::new(100.0, 50.0, 1.0) };
         let rates: Vec<f64> = seeds(2).map(|seed| run(link, seed).0).collect();
-        expect(&format!("bursts of {millis} ms: Mbit/s"), &rates, 1.0..=92.5, 1.0..=92.5);
+        expect(&format!("bursts of {millis} ms: Mbit/s"), &rates, least..=92.5, least..=92.5);
     }
 }
 

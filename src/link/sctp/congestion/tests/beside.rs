@@ -35,14 +35,14 @@ fn a_flow_beside_reno_takes_no_more_than_cubic_would() {
     for products in [0.5, 1.0, 2.0] {
         expect(
             &format!("beside Reno, {products} BDP"),
-            &shares(Ebb, Reno, products, 2).concat(),
+            &shares(Ebb, Reno, products, 1).concat(),
             30.0..=75.0,
             38.0..=67.0,
         );
     }
     for products in [4.0, 8.0] {
-        let (_, ours, _) = spread(&shares(Ebb, Reno, products, 2).concat());
-        let (_, cubics, _) = spread(&shares(Cubic, Reno, products, 2).concat());
+        let (_, ours, _) = spread(&shares(Ebb, Reno, products, 1).concat());
+        let (_, cubics, _) = spread(&shares(Cubic, Reno, products, 1).concat());
         println!("beside Reno, {products} BDP: {ours:.1} where CUBIC takes {cubics:.1}");
         assert!(ours <= cubics + 3.0);
     }
@@ -50,7 +50,7 @@ fn a_flow_beside_reno_takes_no_more_than_cubic_would() {
 
 #[test]
 fn the_harness_shows_what_is_known_of_cubic() {
-    let both: Vec<f64> = [1.0, 4.0].iter().flat_map(|products| shares(Cubic, Cubic, *products, 2).concat()).collect();
+    let both: Vec<f64> = [1.0, 4.0].iter().flat_map(|products| shares(Cubic, Cubic, *products, 1).concat()).collect();
     expect("CUBIC beside CUBIC", &both, 25.0..=75.0, 45.0..=55.0);
     let alone = rates(Link::new(100.0, 50.0, 1.0).lossy(1.0), &[Flow::bulk(Cubic)], 1);
     expect("CUBIC alone at 1 % of loss", &alone, 2.0..=3.5, 2.0..=3.5);
@@ -64,9 +64,9 @@ fn a_few_flows_beside_cubic_have_their_shares() {
             let rates = rates(Link::new(20.0, 50.0, products), &flows, seed);
             100.0 * rates[0] / rates.iter().sum::<f64>()
         };
-        let one: Vec<f64> = seeds(3).map(|seed| run(1, seed)).collect();
+        let one: Vec<f64> = seeds(1).map(|seed| run(1, seed)).collect();
         expect(&format!("one beside three CUBIC, {products} BDP"), &one, 15.0..=35.0, 17.0..=33.0);
-        let three: Vec<f64> = seeds(3).map(|seed| run(3, seed)).collect();
+        let three: Vec<f64> = seeds(1).map(|seed| run(3, seed)).collect();
         expect(&format!("one of three beside one CUBIC, {products} BDP"), &three, 15.0..=35.0, 17.0..=33.0);
     }
 }
