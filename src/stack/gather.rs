@@ -284,10 +284,10 @@ impl Gatherer {
 
     /// Sends from the base of a local candidate: a host's address, or a relayed one. False: there is no such base, no
     /// permission, or no room, and the datagram is dropped.
-    pub fn send(&mut self, cx: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: Vec<u8>) -> bool {
-        let sent = match self.hosts.iter().find(|host| host.local == Some(local)) {
-            Some(host) => self.outbox.push(host.port, Transmit::to(to, data.len()), data),
-            None => return self.send_relayed(cx, local, to, &data),
+    pub fn send(&mut self, cx: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: &[u8]) -> bool {
+        let sent = match self.port_at(local) {
+            Some(port) => self.outbox.push(port, Transmit::to(to, data.len()), data.to_vec()),
+            None => return self.send_relayed(cx, local, to, data),
         };
         self.counters.overflows += u64::from(!sent);
         sent

@@ -293,7 +293,7 @@ impl Scene {
     }
 
     pub(crate) fn send(&mut self, host: HostId, local: SocketAddr, to: SocketAddr, words: &str) -> bool {
-        self.call(host, |gatherer, cx| gatherer.send(cx, local, to, words.as_bytes().to_vec()))
+        self.call(host, |gatherer, cx| gatherer.send(cx, local, to, words.as_bytes()))
     }
 
     /// Lets a peer through, and waits until the server has agreed.

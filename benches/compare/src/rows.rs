@@ -3,6 +3,7 @@
 mod dc_fair;
 mod dc_goodput;
 mod dc_small;
+mod dc_net;
 mod dial;
 mod file;
 mod forward;
@@ -41,4 +42,5 @@ pub fn run(plan: &Plan) {
     dc_goodput::run(plan);
     dc_fair::run(plan);
     dc_small::run(plan);
+    dc_net::run(plan);
 }

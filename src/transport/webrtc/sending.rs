@@ -107,7 +107,7 @@ impl Webrtc {
 
     fn carry(&mut self, cx: &mut Cx<'_>, sent: Sent, batch: &[u8]) {
         for datagram in batch.chunks(sent.segment) {
-            self.gatherer.send(cx, sent.local, sent.to, datagram.to_vec());
+            self.gatherer.send(cx, sent.local, sent.to, datagram);
         }
     }
 
