@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::message::Id;
+use super::message::{Id, Message};
 use super::packets::low_half;
-use crate::wire::sctp::Tsn;
+use crate::wire::sctp::{DataHead, Tsn};
 
 /// Chunks at most: gap blocks reach 65,535 beyond the cumulative TSN.
 pub(super) const MOST: usize = 60_000;
@@ -43,6 +43,26 @@ pub(super) struct Chunk {
     pub(super) state: State,
     /// How often it was sent.
     pub(super) sends: u8,
+}
+
+impl Chunk {
+    /// What it says of itself in a packet.
+    #[inline]
+    pub(super) fn head(&self, serial: u64, message: &Message, stream: u16, is_interleaved: bool) -> DataHead {
+        DataHead {
+            tsn: tsn(serial),
+            stream,
+            ppid: message.ppid,
+            is_unordered: message.is_unordered,
+            is_begin: self.offset == 0,
+            is_end: self.offset + u32::from(self.len) == message.len,
+            is_immediate: false,
+            is_interleaved,
+            message: message.number,
+            fragment: self.fragment,
+            len: self.len.into(),
+        }
+    }
 }
 
 /// The ring.
