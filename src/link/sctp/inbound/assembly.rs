@@ -157,7 +157,7 @@ impl Assembly {
     /// A message begins here: whatever would go on here has no end.
     fn cut_before(&mut self, place: Place) -> Result<(), Broken> {
         let is_making = self.making.is_some_and(|making| making.next == place);
-        let before = self.parts.before(place).map(|(start, _)| start);
+        let before = self.parts.before(place).filter(|(_, part)| !part.has_end).map(|(start, _)| start);
         if !is_making && before.is_none() {
             return Ok(());
         }
