@@ -110,10 +110,15 @@ impl Streams {
     }
 
     /// The record of the stream with that id, new if need be.
+    #[inline]
     pub(super) fn open(&mut self, id: u16) -> u32 {
-        if let Some((_, slot)) = self.last.filter(|(last, _)| *last == id) {
-            return slot;
+        match self.last {
+            Some((last, slot)) if last == id => slot,
+            _ => self.open_slowly(id),
         }
+    }
+
+    fn open_slowly(&mut self, id: u16) -> u32 {
         let slot = match self.index.binary_search_by_key(&id, |(id, _)| *id) {
             Ok(at) => self.index[at].1,
             Err(at) => self.create(id, at),
@@ -129,6 +134,7 @@ impl Streams {
     }
 
     /// Appends a message to the queue of its stream.
+    #[inline]
     pub(super) fn push(&mut self, messages: &mut Messages, id: Id) {
         let message = messages.get(id);
         let (slot, len) = (message.stream, message.len as usize);
