@@ -290,9 +290,7 @@ impl Association {
     fn on_session_timeout(&mut self, now: Instant) {
         if is_due(self.outbound.deadline(), now) && self.outbound.on_timeout(now) {
             self.count_error();
-            if self.probe.on_silence() {
-                self.outbound.set_packet(self.probe.packet());
-            }
+            self.on_silence();
         }
         if is_due(self.reset.deadline(), now) && self.reset.on_timeout(now) {
             self.count_error();
@@ -301,12 +299,19 @@ impl Association {
         self.settle(now);
     }
 
+    /// Packets of the size that has passed so far may have begun to vanish.
+    fn on_silence(&mut self) {
+        if self.probe.on_silence() {
+            self.outbound.set_packet(self.packet_size());
+        }
+    }
+
     /// ICE has chosen another path: nothing that was measured on the old one counts any more.
     pub fn on_path(&mut self, now: Instant) {
         self.now = now;
         self.outbound.on_path(now);
-        self.probe.on_path(now);
-        self.outbound.set_packet(self.probe.packet());
+        self.probe.on_path();
+        self.outbound.set_packet(self.packet_size());
     }
 
     /// Counters and measures.

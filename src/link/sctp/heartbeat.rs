@@ -33,7 +33,7 @@ impl Association {
             self.errors = 0;
             self.restart_heartbeat(now);
         } else if self.probe.on_acked(now, info) {
-            self.outbound.set_packet(self.probe.packet());
+            self.outbound.set_packet(self.packet_size());
         } else {
             self.dropped.state += 1;
         }

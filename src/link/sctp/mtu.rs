@@ -176,7 +176,7 @@ impl Probe {
     }
 
     /// Another path: nothing is known of it.
-    pub(super) fn on_path(&mut self, _now: Instant) {
+    pub(super) fn on_path(&mut self) {
         self.restart();
     }
 
