@@ -82,7 +82,7 @@ const LOSSY: f64 = 0.003;
 /// Round trips in which a queue that has vanished does not come back: what seems so are bursts of acknowledgements.
 const RISE: f64 = 6.0;
 /// Losses so long ago don't slow the climb.
-const LOSS_MEMORY: Duration = Duration::from_secs(10);
+const LOSS_MEMORY: Duration = Duration::from_secs(4);
 /// A flow that competes looks for the end of the competition after so long without losses and tests.
 const TEST_EVERY: Duration = Duration::from_secs(15);
 /// How long after joining a drain in vain another may be joined, doubled with each up to sixteen times.
@@ -407,8 +407,8 @@ impl Ebb {
         match self.mode {
             Mode::Startup if self.rate.best() > 0.0 => STARTUP_RATE * self.rate.best(),
             Mode::Startup => 2.0 * self.window / self.delay.smoothed(),
-            Mode::Delay => RATE * self.window / self.delay.smoothed(),
-            Mode::Compete => COMPETING_RATE * self.window / self.delay.smoothed(),
+            Mode::Delay if self.growth.is_quick() => RATE * self.window / self.delay.smoothed(),
+            Mode::Delay | Mode::Compete => COMPETING_RATE * self.window / self.delay.smoothed(),
         }
     }
 

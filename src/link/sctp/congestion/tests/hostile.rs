@@ -166,3 +166,19 @@ fn the_third_timeout_in_a_row_starts_anew_and_the_others_change_nothing() {
     controller.on_timeout(Instant::ZERO, 300);
     assert_eq!(controller.window(), fresh);
 }
+
+#[test]
+fn a_drain_that_late_packets_have_begun_costs_nothing() {
+    let mut controller = Controller::new(Ebb, PACKET);
+    (1..100).for_each(|n| controller.on_ack(&ack(n, n, controller.window())));
+    let queued = |n| Ack { rtt: Some(Duration::from_millis(58)), ..ack(n, n, 0) };
+    (100..110).for_each(|n| controller.on_ack(&queued(n)));
+    let window = controller.window();
+    controller.on_lost(queued(110).now, 105, 150, window);
+    assert!(controller.window() < window);
+    controller.on_spurious(105);
+    (110..300).for_each(|n| controller.on_ack(&queued(n)));
+    let counters = controller.counters();
+    assert_eq!((counters.reductions, counters.verdicts_in_company, counters.spurious), (1, 1, 1));
+    assert!(controller.window() >= window);
+}
