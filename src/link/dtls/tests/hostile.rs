@@ -61,6 +61,7 @@ fn a_record_counts_once() {
 fn a_record_opened_before_the_take_over_does_not_count_again() {
     for version in VERSIONS {
         let mut pair = Pair::established(version);
+        pair.settle();
         let early: Vec<_> = pair.wire.clone();
         let before = pair.received.clone();
         for (to, mut datagram) in early.into_iter().flat_map(|datagram| [(0, datagram.clone()), (1, datagram)]) {
