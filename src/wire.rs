@@ -16,6 +16,8 @@ pub mod paste;
 pub mod reason;
 pub mod room;
 #[cfg(feature = "webrtc")]
+pub mod sctp;
+#[cfg(feature = "webrtc")]
 pub mod sdp;
 pub mod servers;
 pub mod session;

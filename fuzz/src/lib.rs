@@ -21,6 +21,7 @@ mod peers;
 mod proof;
 mod rooms;
 mod script;
+mod sctp;
 mod session;
 mod stream;
 mod strings;
@@ -39,6 +40,7 @@ pub use opening::session_opening;
 pub use peers::{gatherer, peer_pair};
 pub use proof::link_proof;
 pub use rooms::{room_host, room_message, signal};
+pub use sctp::sctp_packet;
 pub use session::{session_packet, session_peer};
 pub use stream::stream;
 pub use strings::connection_string;
@@ -68,6 +70,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("peer_pair", peer_pair),
     ("room_host", room_host),
     ("room_message", room_message),
+    ("sctp_packet", sctp_packet),
     ("sdp", sdp),
     ("session_opening", session_opening),
     ("session_packet", session_packet),

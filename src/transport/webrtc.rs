@@ -48,7 +48,7 @@ use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
 use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer};
-use crate::stack::peer::{ChannelSpec, Crypto, Event, Partner, Peer, PeerConfig};
+use crate::stack::peer::{ChannelSpec, Crypto, EngineKind, Event, Partner, Peer, PeerConfig, Version};
 use crate::wire::candidate::{Candidate, CandidateKind};
 use crate::wire::ice_server::IceServer;
 use crate::wire::outlook::Outlook;
@@ -59,6 +59,10 @@ use crate::wire::signal::Signal;
 pub struct WebrtcConfig {
     /// The certificate and what goes with it.
     pub crypto: Crypto,
+    /// What carries peers.
+    pub engine: EngineKind,
+    /// Which versions of DTLS are spoken; none: 1.3 with peers of this library, 1.2 with others.
+    pub version: Option<Version>,
     /// Servers, policy and bounds of gathering.
     pub gather: GatherConfig,
     /// Peers at a time; more are not opened.
@@ -79,6 +83,8 @@ impl WebrtcConfig {
     pub fn new(crypto: Crypto) -> Self {
         Self {
             crypto,
+            engine: EngineKind::default(),
+            version: None,
             gather: GatherConfig::default(),
             peers: 65_536,
             packet: 16 * 1024 + 64,
@@ -197,7 +203,9 @@ impl Webrtc {
         self.gatherer.start(cx);
         self.gatherer.refresh(cx);
         let candidates = self.gatherer.candidates();
-        let config = PeerConfig { inbox: self.config.inbox, ..config };
+        let WebrtcConfig { engine, inbox, .. } = self.config;
+        let version = self.config.version.unwrap_or(config.version);
+        let config = PeerConfig { engine, version, inbox, ..config };
         let mut peer = Peer::new(cx, &self.config.crypto, attempt, config, candidates).ok()?;
         if self.gatherer.outlook().gathered {
             peer.gathered(cx);
