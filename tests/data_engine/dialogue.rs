@@ -125,6 +125,15 @@ impl Dialogue {
         }
     }
 
+    fn report_lanes(&self) {
+        for Channel { spec, names, is_closed, lanes } in &self.channels {
+            println!("  {spec:?}, names {names:?}, closed {is_closed:?}");
+            for (side, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_complete()) {
+                println!("    side {side} has written {}, {} arrived", lane.written, lane.count);
+            }
+        }
+    }
+
     pub(crate) fn until(&mut self, what: &str, mut is_done: impl FnMut(&Self) -> bool) {
         let end = self.pair.now + PATIENCE;
         loop {
@@ -138,6 +147,7 @@ impl Dialogue {
             let next = end.min(self.pair.now + QUIET);
             if !self.pair.step(next) && next == end {
                 self.report();
+                self.report_lanes();
                 panic!("not {what} after {PATIENCE:?}; over: {:?}, connected: {:?}", self.over, self.is_connected);
             }
         }
