@@ -2,14 +2,16 @@
 //!
 //! Relays hand out STUN and TURN servers; further ones are those of the variable `SWITCHBOARD_ICE_SERVERS`, as
 //! [`switchboard::connect::settings`] reads it. `SWITCHBOARD_CANDIDATES` is `all`, or `relay`: then the other side
-//! learns no address of this host, and everything goes through TURN servers.
+//! learns no address of this host, and everything goes through TURN servers. `SWITCHBOARD_ENGINE` is `data`, or `str0m`:
+//! what carries direct paths.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use switchboard::connect::settings::servers_of_variable;
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Epoch;
+use switchboard::stack::peer::engine::UnknownEngine;
+use switchboard::stack::peer::{Crypto, EngineKind};
 use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard::wire::ice_server::IceServerError;
 use switchboard::wire::outlook::CandidatePolicy;
@@ -19,6 +21,9 @@ pub const ICE_SERVERS: &str = "SWITCHBOARD_ICE_SERVERS";
 
 /// The variable that says which kinds of addresses the other side may learn.
 pub const CANDIDATES: &str = "SWITCHBOARD_CANDIDATES";
+
+/// The variable that says what carries direct paths.
+pub const ENGINE: &str = "SWITCHBOARD_ENGINE";
 
 /// Why direct paths can't be made as the environment says.
 #[derive(Debug, thiserror::Error)]
@@ -32,21 +37,26 @@ pub enum DirectError {
     /// There are other words for it.
     #[error("{CANDIDATES}: {0:?} is neither all nor relay")]
     BadCandidates(String),
+    /// There are other engines.
+    #[error("{ENGINE}: {0}")]
+    BadEngine(#[from] UnknownEngine),
     /// The certificate of this process could not be made.
     #[error("no certificate for direct paths could be made: {0}")]
     NoCertificate(String),
 }
 
-/// A new certificate, and the servers and kinds of addresses of this process' environment.
+/// A new certificate, and the servers, kinds of addresses and engine of this process' environment.
 ///
 /// # Errors
 /// If a variable is not as it should be.
 pub fn config() -> Result<WebrtcConfig, DirectError> {
     let variable = |name| std::env::var(name).unwrap_or_default();
-    config_of(&variable(ICE_SERVERS), &variable(CANDIDATES))
+    let mut config = config_of(&variable(ICE_SERVERS), &variable(CANDIDATES))?;
+    config.engine = engine(&variable(ENGINE))?;
+    Ok(config)
 }
 
-/// The same with these values of the variables.
+/// The same with these values of the first two variables, and the usual engine.
 ///
 /// # Errors
 /// If one is not as it should be.
@@ -62,6 +72,10 @@ fn certificate() -> Result<Crypto, DirectError> {
     getrandom::fill(&mut seed).map_err(|error| DirectError::NoCertificate(error.to_string()))?;
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Crypto::new(Epoch::new(Instant::now(), unix), &mut Rng::from_seed(seed)).map_err(DirectError::NoCertificate)
+}
+
+fn engine(text: &str) -> Result<EngineKind, UnknownEngine> {
+    if text.trim().is_empty() { Ok(EngineKind::default()) } else { text.trim().parse() }
 }
 
 fn policy(text: &str) -> Result<CandidatePolicy, DirectError> {
@@ -95,6 +109,7 @@ mod tests {
         assert!(told("turn:a.example", "").contains("\"credential\""), "{}", told("turn:a.example", ""));
         assert!(told("http://a", "").contains("stun:HOST:PORT"));
         assert!(told("", "host").ends_with("neither all nor relay"));
+        assert!(engine("usrsctp").unwrap_err().to_string().contains("data"));
     }
 
     #[test]

@@ -316,9 +316,9 @@ impl Machine for Hub {
                 let Some(&owner) = self.owners.get(port) else { return };
                 self.give(cx, owner, Input::Receive(port, data));
             }
-            Input::Datagram(port, datagram) => {
+            Input::Datagrams(port, datagrams) => {
                 let Some(&owner) = self.owners.get(port) else { return };
-                self.give(cx, owner, Input::Datagram(port, datagram));
+                self.give(cx, owner, Input::Datagrams(port, datagrams));
             }
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(never) => match never {},

@@ -52,7 +52,7 @@ pub mod timers;
 use std::time::Duration;
 
 use buf::Buf;
-use datagram::{Datagram, Transmit};
+use datagram::{Datagrams, Transmit};
 use ids::{Ids, PortId};
 use port::{PortChange, PortRequest};
 use rng::Rng;
@@ -115,8 +115,8 @@ pub enum Input<'a, C> {
     Timeout,
     /// Bytes have come on a port. They are lent mutably, to be unmasked and decrypted in place.
     Receive(PortId, &'a mut [u8]),
-    /// A datagram has come on a port that was bound.
-    Datagram(PortId, Datagram<'a>),
+    /// Datagrams have come on a port that was bound, all at once from one source.
+    Datagrams(PortId, Datagrams<'a>),
     /// A port has changed.
     Port(PortId, PortChange),
     /// The layer above asks for something.

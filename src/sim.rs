@@ -49,8 +49,8 @@
 //!
 //!     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
 //!         match (input, &mut self.ask) {
-//!             (Input::Datagram(_, datagram), None) => self.out.push(datagram.source),
-//!             (Input::Datagram(..), answered) => (*answered, self.heard) = (None, self.heard + 1),
+//!             (Input::Datagrams(_, datagrams), None) => self.out.push(datagrams.source()),
+//!             (Input::Datagrams(..), answered) => (*answered, self.heard) = (None, self.heard + 1),
 //!             (Input::Port(_, PortChange::Opened { .. }), Some((_, next))) => *next = cx.now + Duration::from_millis(1),
 //!             (Input::Timeout, Some((to, next))) if *next <= cx.now => {
 //!                 self.out.push(*to);

@@ -3,7 +3,7 @@
 pub mod dial;
 #[cfg(feature = "webrtc")]
 pub mod gather;
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 pub mod peer;
 #[cfg(feature = "stun")]
 pub mod probe;

@@ -21,7 +21,7 @@ mod outbox;
 pub mod serve;
 pub mod stream;
 pub mod upgrade;
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 pub mod webrtc;
 
 use std::fmt;

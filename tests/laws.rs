@@ -7,12 +7,12 @@
 #[path = "laws/campaign.rs"]
 mod campaign;
 mod common;
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 #[path = "laws/direct.rs"]
 mod direct;
 #[path = "laws/hubs.rs"]
 mod hubs;
-#[cfg(all(feature = "str0m", feature = "turn"))]
+#[cfg(all(feature = "webrtc", feature = "turn"))]
 #[path = "laws/implementations.rs"]
 mod implementations;
 #[cfg(feature = "stun")]
@@ -106,7 +106,7 @@ fn serving_keeps_the_laws_whatever_comes() {
     serve::campaign(seeds(20));
 }
 
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 #[test]
 fn direct_paths_keep_the_laws_whatever_happens() {
     direct::campaign(seeds(40));

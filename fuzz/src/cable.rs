@@ -152,7 +152,7 @@ impl Transport for Cable {
         match input {
             Input::Command(command) => self.command(cx, command, upper),
             Input::Receive(_, data) => self.receive(cx, data, upper),
-            Input::Port(..) | Input::Datagram(..) | Input::Timeout => {}
+            Input::Port(..) | Input::Datagrams(..) | Input::Timeout => {}
         }
     }
 

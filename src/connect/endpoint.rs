@@ -24,7 +24,7 @@ use crate::machine::buf::Buf;
 use crate::machine::ids::PortId;
 use crate::machine::rng::Rng;
 use crate::machine::{Cx, Fill, Input, Machine, Output};
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 use crate::transport::webrtc::{Webrtc, WebrtcConfig};
 use crate::transport::{Reconnect, Transport};
 use crate::wire::identity::Address;
@@ -39,7 +39,7 @@ pub struct Endpoint {
     options: Options,
     channels: Vec<Channel>,
     waiting: Vec<(Box<dyn Transport + Send>, Option<u8>)>,
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     direct: Option<WebrtcConfig>,
 }
 
@@ -54,7 +54,7 @@ pub struct Builder {
     relays: Vec<String>,
     listeners: Vec<String>,
     channels: Vec<Channel>,
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     direct: Option<WebrtcConfig>,
     servers_for: Option<ServersFor>,
     wants_servers: bool,
@@ -113,7 +113,7 @@ impl Builder {
     }
 
     /// Gives sessions direct paths, by WebRTC.
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     #[must_use]
     pub fn direct(mut self, config: WebrtcConfig) -> Self {
         self.direct = Some(config);
@@ -148,9 +148,9 @@ impl Builder {
         for string in &self.listeners {
             waiting.push((self.registry.listen(string, &self.options)?, None));
         }
-        #[cfg(feature = "str0m")]
+        #[cfg(feature = "webrtc")]
         let wants_servers = self.wants_servers || self.direct.is_some();
-        #[cfg(not(feature = "str0m"))]
+        #[cfg(not(feature = "webrtc"))]
         let wants_servers = self.wants_servers;
         let config = Config {
             limits: self.options.limits.clone(),
@@ -168,7 +168,7 @@ impl Builder {
             options: self.options,
             channels,
             waiting,
-            #[cfg(feature = "str0m")]
+            #[cfg(feature = "webrtc")]
             direct: self.direct,
         })
     }
@@ -187,7 +187,7 @@ impl Endpoint {
             relays: Vec::new(),
             listeners: Vec::new(),
             channels: Vec::new(),
-            #[cfg(feature = "str0m")]
+            #[cfg(feature = "webrtc")]
             direct: None,
             servers_for: None,
             wants_servers: false,
@@ -199,7 +199,7 @@ impl Endpoint {
         for (transport, priority) in std::mem::take(&mut self.waiting) {
             self.hub.add(cx, transport, priority);
         }
-        #[cfg(feature = "str0m")]
+        #[cfg(feature = "webrtc")]
         if let Some(config) = self.direct.take() {
             self.hub.set_upgrade(cx, Box::new(Webrtc::new(config)));
         }

@@ -33,7 +33,7 @@ use crate::hub::{Event, SessionId};
 use crate::machine::time::Instant;
 use crate::sim::scenario::{Failed, HostSpec, LinkSpec, Play};
 use crate::sim::{Clock, DropReason, HostId, Profile, Recording, Scenario, Timeline};
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 use crate::transport::webrtc::WebrtcConfig;
 use crate::wire::identity::EndpointId;
 
@@ -148,7 +148,7 @@ impl Rehearsal {
 
     /// Endpoints that make direct paths. The relays serve STUN, and TURN, to all (with the feature `turn`). Runs are
     /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's.
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     pub fn direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
         Self::played_by(scenario, Troupe::with_direct(scenario, config))
     }

@@ -63,6 +63,8 @@ pub(super) struct Upgrades {
     pub(super) outlook: Outlook,
     /// How often the upgrade's network has changed.
     moves: u64,
+    /// The upgrade's own number for the two, when they were asked for last.
+    revision: Option<u64>,
     /// What the upgrade shall do. Bounded by what comes in one call, for it is emptied after each.
     orders: VecDeque<Order>,
     peers: Table<PeerId, (SessionId, u32)>,

@@ -121,7 +121,7 @@ impl<M> Checked<M> {
             self.ledger.early = false;
         }
         match input {
-            Input::Receive(port, _) | Input::Datagram(port, _) => self.before_receive(*port),
+            Input::Receive(port, _) | Input::Datagrams(port, _) => self.before_receive(*port),
             Input::Port(port, change) => self.before_change(*port, change),
             Input::Timeout | Input::Command(_) => {}
         }
@@ -233,7 +233,7 @@ impl<M: Machine> Machine for Checked<M> {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, Self::Command>) {
         if !self.is_off() {
             self.before_input(cx.now, &input);
-            if let Input::Receive(port, _) | Input::Datagram(port, _) | Input::Port(port, _) = input {
+            if let Input::Receive(port, _) | Input::Datagrams(port, _) | Input::Port(port, _) = input {
                 self.ledger.probe = Some(port);
             }
         }

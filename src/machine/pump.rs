@@ -180,7 +180,7 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
             if let Some(event) = self.drain() {
                 return Turn::Event(event);
             }
-            if self.hand_over_datagram() {
+            if self.hand_over_datagrams() {
                 continue;
             }
             if self.spent >= budget.steps {

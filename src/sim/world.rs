@@ -119,7 +119,7 @@ impl<M: Machine> World<M> {
 
     /// What WebRTC peers of this world are made with: all that they draw follows from their hosts' seeds. It protects
     /// nothing, and is made here only. `epoch` is any, for all worlds: nothing depends on it.
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     pub fn crypto(&self, epoch: crate::machine::time::Epoch) -> crate::stack::peer::Crypto {
         crate::stack::peer::Crypto::seeded(epoch)
     }

@@ -126,6 +126,7 @@ pub struct Gatherer {
     locals: Vec<Local>,
     told_done: bool,
     next: Option<Deadline>,
+    revision: u64,
     requests: VecDeque<(PortId, PortRequest)>,
     events: VecDeque<GatherEvent>,
     outbox: Outbox,
@@ -151,6 +152,7 @@ impl Gatherer {
             locals: Vec::new(),
             told_done: false,
             next: None,
+            revision: 0,
             requests: VecDeque::new(),
             events: VecDeque::new(),
             ready: ReadyList::new(),
@@ -185,6 +187,7 @@ impl Gatherer {
         self.locals.clear();
         self.events.clear();
         (self.started, self.known, self.told_done, self.next) = (false, None, false, None);
+        self.revision += 1;
     }
 
     /// Replaces the servers that `from` gave, whoever that is; those that the configuration names stay.
@@ -192,6 +195,7 @@ impl Gatherer {
         if self.servers.set(Giver::Other(from), servers) {
             self.told_done = false;
         }
+        self.revision += 1;
         if self.started {
             self.servers.resolve(cx, &mut self.requests);
             self.settle(cx);
@@ -226,6 +230,11 @@ impl Gatherer {
         let of =
             |local: &&Local| (local.candidate.kind, local.candidate.address) == (candidate.kind, candidate.address);
         self.locals.iter().find(of).map(|local| local.base)
+    }
+
+    /// The port of the socket that sends from there; none: it is a relayed address, or not ours.
+    pub fn port_at(&self, local: SocketAddr) -> Option<PortId> {
+        self.hosts.iter().find(|host| host.local == Some(local)).map(|host| host.port)
     }
 
     /// Whether that port is one of its own.
@@ -275,10 +284,10 @@ impl Gatherer {
 
     /// Sends from the base of a local candidate: a host's address, or a relayed one. False: there is no such base, no
     /// permission, or no room, and the datagram is dropped.
-    pub fn send(&mut self, cx: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: Vec<u8>) -> bool {
-        let sent = match self.hosts.iter().find(|host| host.local == Some(local)) {
-            Some(host) => self.outbox.push(host.port, Transmit::to(to, data.len()), data),
-            None => return self.send_relayed(cx, local, to, &data),
+    pub fn send(&mut self, cx: &mut Cx<'_>, local: SocketAddr, to: SocketAddr, data: &[u8]) -> bool {
+        let sent = match self.port_at(local) {
+            Some(port) => self.outbox.push(port, Transmit::to(to, data.len()), data.to_vec()),
+            None => return self.send_relayed(cx, local, to, data),
         };
         self.counters.overflows += u64::from(!sent);
         sent
@@ -351,6 +360,11 @@ impl Gatherer {
     pub fn outlook(&self) -> Outlook {
         let (hosts, relays) = (&self.hosts, &self.relays);
         local::outlook(&self.config, hosts, relays, &self.servers, &self.locals, self.is_gathered())
+    }
+
+    /// Another number whenever [`Self::outlook`] may be another. What peers send and receive does not change it.
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// What was dropped since it was made.
@@ -434,6 +448,7 @@ impl Gatherer {
 
     /// Draws the conclusions of whatever has changed: questions, candidates, events, the next deadline.
     fn settle(&mut self, cx: &mut Cx<'_>) {
+        self.revision += 1;
         if self.known.is_none() {
             self.next = None;
             return;

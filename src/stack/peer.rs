@@ -15,9 +15,11 @@
 //! DTLS is connected, [`PeerConfig::silence`] from the loss of all pairs until it is over.
 
 pub mod crypto;
+pub mod data;
 pub mod engine;
 #[cfg(feature = "sim")]
 mod seeded;
+#[cfg(feature = "str0m")]
 pub mod str0m;
 
 use std::collections::VecDeque;
@@ -29,7 +31,7 @@ use zeroize::Zeroizing;
 use engine::{Engine, EngineConfig, IceState, Local, Over, Remote};
 
 pub use crypto::Crypto;
-pub use engine::{BULK, ChannelSpec, Message, Partner, QUICK, Sent};
+pub use engine::{BULK, ChannelSpec, EngineKind, Message, Partner, QUICK, Sent, Version};
 
 use crate::link::negotiation::{Ending, Negotiation, NegotiationConfig, Step};
 use crate::machine::datagram::Ecn;
@@ -52,6 +54,10 @@ const MOST_CANDIDATES: usize = 64;
 /// How a peer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerConfig {
+    /// What carries it.
+    pub engine: EngineKind,
+    /// Which versions of DTLS it speaks.
+    pub version: Version,
     /// With whom it speaks.
     pub partner: Partner,
     /// Whether this side makes the first offer.
@@ -70,8 +76,10 @@ pub struct PeerConfig {
 
 impl PeerConfig {
     /// The usual times, 15 s, 25 s and 15 s, and 2 MiB.
-    pub const fn new(partner: Partner, offers: bool) -> Self {
+    pub fn new(partner: Partner, offers: bool) -> Self {
         Self {
+            engine: EngineKind::default(),
+            version: partner.version(),
             partner,
             offers,
             polite: !offers,
@@ -171,8 +179,9 @@ impl Peer {
         config: PeerConfig,
         candidates: impl Iterator<Item = &'a Candidate>,
     ) -> Result<Self, String> {
-        let PeerConfig { partner, offers: is_controlling, inbox, .. } = config;
-        let engine = Engine::new(cx, crypto, EngineConfig { partner, is_controlling, inbox })?;
+        let PeerConfig { engine: kind, version, partner, offers: is_controlling, inbox, .. } = config;
+        let engine = EngineConfig { kind, partner, version, is_controlling, inbox };
+        let engine = Engine::new(cx, crypto, engine)?;
         let mut peer = Self {
             config,
             negotiation: Negotiation::new(attempt, NegotiationConfig::new(config.polite)),

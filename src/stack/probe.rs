@@ -420,8 +420,8 @@ impl Machine for Probe {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
             Input::Timeout => self.on_timeout(cx),
-            Input::Datagram(port, datagram) => {
-                self.on_datagram(cx, port, datagram.source, datagram.destination, datagram.data);
+            Input::Datagrams(port, datagrams) => {
+                datagrams.for_each(|one| self.on_datagram(cx, port, one.source, one.destination, one.data));
             }
             Input::Receive(_, data) => self.on_line(cx, data),
             Input::Port(port, change) => self.on_port(cx, port, &change),

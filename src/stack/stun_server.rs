@@ -143,7 +143,7 @@ impl Machine for StunServer {
 
     fn handle(&mut self, _: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
-            Input::Datagram(port, datagram) => self.on_datagram(port, &datagram),
+            Input::Datagrams(port, datagrams) => datagrams.for_each(|one| self.on_datagram(port, &one)),
             Input::Port(port, change) => self.on_port(port, &change),
             Input::Timeout | Input::Receive(..) | Input::Command(()) => {}
         }

@@ -409,7 +409,7 @@ impl Machine for TurnServer {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, Infallible>) {
         match input {
             Input::Timeout => self.on_timeout(cx),
-            Input::Datagram(port, datagram) => self.on_datagram(cx, port, &datagram),
+            Input::Datagrams(port, datagrams) => datagrams.for_each(|one| self.on_datagram(cx, port, &one)),
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Receive(port, data) => self.on_bytes(cx, port, data),
             Input::Command(never) => match never {},

@@ -91,7 +91,7 @@ impl<S: Server> Transport for Serving<S> {
         match input {
             Input::Timeout => self.server.machine().handle(cx, Input::Timeout),
             Input::Receive(port, data) => self.server.machine().handle(cx, Input::Receive(port, data)),
-            Input::Datagram(port, datagram) => self.server.machine().handle(cx, Input::Datagram(port, datagram)),
+            Input::Datagrams(port, datagrams) => self.server.machine().handle(cx, Input::Datagrams(port, datagrams)),
             Input::Port(port, change) => self.server.machine().handle(cx, Input::Port(port, change)),
             Input::Command(command) => self.command(cx, command),
         }

@@ -222,7 +222,7 @@ impl Transport for Dialling {
             Input::Timeout => self.on_timeout(cx),
             Input::Receive(port, data) => self.links.receive(cx, port, data, upper),
             // It binds no port.
-            Input::Datagram(..) => {}
+            Input::Datagrams(..) => {}
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(command) => self.command(cx, command, upper),
         }
@@ -379,7 +379,7 @@ impl Transport for Listening {
             Input::Timeout => self.links.on_timeout(cx),
             Input::Receive(port, data) => self.links.receive(cx, port, data, upper),
             // It binds no port.
-            Input::Datagram(..) => {}
+            Input::Datagrams(..) => {}
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(command) => self.command(cx, command, upper),
         }

@@ -54,6 +54,9 @@ pub trait Upgrade: Transport {
 
     /// How often the network of this side has changed; what failed before is worth another try after each.
     fn moves(&self) -> u64;
+
+    /// Another number whenever [`Self::outlook`] or [`Self::moves`] may be another. It is asked for after each input.
+    fn revision(&self) -> u64;
 }
 
 /// What happens to a peer.

@@ -23,6 +23,8 @@ mod entry;
 mod events;
 mod reports;
 mod routes;
+mod sending;
+mod turns;
 mod writing;
 
 use std::collections::VecDeque;
@@ -30,32 +32,35 @@ use std::time::Duration;
 
 use entry::Entry;
 use routes::Routes;
+use turns::Turns;
 
 use super::{Outbox, PeerEvent, PeerId, PeerReport, PeerState, Transport, TransportCommand, TransportEvent, Upgrade};
 use crate::machine::buf::Buf;
-use crate::machine::datagram::Datagram;
+use crate::machine::datagram::Datagrams;
 use crate::machine::ids::{LinkId, PortId, Slab, Table};
 use crate::machine::payload::Upper;
+use crate::machine::port::{PortChange, PortRequest};
 use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
 use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer, Inbound};
-use crate::stack::peer::{ChannelSpec, Crypto, Event, Partner, Peer, PeerConfig, Sent};
+use crate::stack::peer::{ChannelSpec, Crypto, EngineKind, Event, Partner, Peer, PeerConfig, Version};
 use crate::wire::candidate::{Candidate, CandidateKind};
 use crate::wire::demux::is_stun;
 use crate::wire::ice_server::IceServer;
 use crate::wire::outlook::Outlook;
 use crate::wire::signal::Signal;
 
-/// Bytes that are taken out of a peer at a time.
-const BATCH: usize = 64_000;
-
 /// How direct peers are made.
 #[derive(Debug, Clone)]
 pub struct WebrtcConfig {
     /// The certificate and what goes with it.
     pub crypto: Crypto,
+    /// What carries peers.
+    pub engine: EngineKind,
+    /// Which versions of DTLS are spoken; none: 1.3 with peers of this library, 1.2 with others.
+    pub version: Option<Version>,
     /// Servers, policy and bounds of gathering.
     pub gather: GatherConfig,
     /// Peers at a time; more are not opened.
@@ -76,6 +81,8 @@ impl WebrtcConfig {
     pub fn new(crypto: Crypto) -> Self {
         Self {
             crypto,
+            engine: EngineKind::default(),
+            version: None,
             gather: GatherConfig::default(),
             peers: 65_536,
             packet: 16 * 1024 + 64,
@@ -111,6 +118,7 @@ pub struct Webrtc {
     deadlines: DeadlineHeap<PeerId>,
     /// Peers with something to be taken out.
     touched: ReadyList<PeerId>,
+    turns: Turns,
     told: VecDeque<(PeerId, PeerEvent)>,
     outbox: Outbox,
     /// When the sockets are closed, once there is no peer.
@@ -131,6 +139,7 @@ impl Webrtc {
             links: Table::new(),
             deadlines: DeadlineHeap::default(),
             touched: ReadyList::new(),
+            turns: Turns::default(),
             told: VecDeque::new(),
             outbox: Outbox::new(),
             idle: None,
@@ -192,7 +201,9 @@ impl Webrtc {
         self.gatherer.start(cx);
         self.gatherer.refresh(cx);
         let candidates = self.gatherer.candidates();
-        let config = PeerConfig { inbox: self.config.inbox, ..config };
+        let WebrtcConfig { engine, inbox, .. } = self.config;
+        let version = self.config.version.unwrap_or(config.version);
+        let config = PeerConfig { engine, version, inbox, ..config };
         let mut peer = Peer::new(cx, &self.config.crypto, attempt, config, candidates).ok()?;
         if self.gatherer.outlook().gathered {
             peer.gathered(cx);
@@ -266,12 +277,10 @@ impl Webrtc {
         }
     }
 
-    /// Takes out what a peer has to send and to tell, and lets it write.
+    /// Takes out what a peer has to tell, and has it send what follows.
     fn drain(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
         self.take_out(cx, id, Some(upper));
-        self.write(cx, id, upper);
-        self.transmit(cx, id);
-        self.arm(id);
+        self.send(cx, id, Some(upper));
     }
 
     /// What follows from calls, which come without the layer above: signals, new peers. None of them brings a message, so
@@ -279,14 +288,12 @@ impl Webrtc {
     fn settle_calls(&mut self, cx: &mut Cx<'_>) {
         while let Some(id) = self.touched.pop() {
             self.take_out(cx, id, None);
-            self.arm(id);
+            self.send(cx, id, None);
         }
     }
 
     fn take_out(&mut self, cx: &mut Cx<'_>, id: PeerId, mut upper: Option<&mut dyn Upper>) {
-        loop {
-            self.transmit(cx, id);
-            let Some(entry) = self.peers.get_mut(id) else { return };
+        while let Some(entry) = self.peers.get_mut(id) {
             if let Some(event) = entry.peer.poll_event(cx) {
                 self.on_event(cx, id, event);
             } else if !upper.as_deref_mut().is_some_and(|upper| entry.deliver(cx, upper)) {
@@ -301,28 +308,29 @@ impl Webrtc {
         self.deadlines.set(id, entry.peer.deadline());
     }
 
-    fn transmit(&mut self, cx: &mut Cx<'_>, id: PeerId) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let mut batch = Vec::new();
-        while let Some(Sent { local, to, segment, .. }) = entry.peer.poll_transmit(cx, &mut batch, BATCH) {
-            if entry.may_send(local, to, batch.len(), self.config.unanswered) {
-                self.routes.learn(id, local, to);
-                entry.sent += batch.len() as u64;
-                entry.bind(cx, &mut self.gatherer);
-                for datagram in batch.chunks(segment) {
-                    self.gatherer.send(cx, local, to, datagram.to_vec());
-                }
-            } else {
-                self.counters.unanswered += batch.len().div_ceil(segment) as u64;
-            }
-            batch.clear();
+    /// The same before a peer has had its turn, which does what is due at once.
+    fn arm_ahead(&mut self, cx: &Cx<'_>, id: PeerId) {
+        let Some(entry) = self.peers.get(id) else { return };
+        self.routes.name(entry.peer.ufrag(), id);
+        if let Some(deadline) = entry.peer.deadline().filter(|deadline| deadline.at > cx.now) {
+            self.deadlines.set(id, Some(deadline));
         }
     }
 
-    fn on_datagram(&mut self, cx: &mut Cx<'_>, port: PortId, datagram: Datagram<'_>) {
-        let Some(inbound) = self.gatherer.on_datagram(cx, port, datagram) else { return };
-        let Self { routes, peers, touched, counters, .. } = self;
-        take_in(routes, peers, touched, counters, cx, inbound);
+    fn on_datagrams(&mut self, cx: &mut Cx<'_>, port: PortId, datagrams: Datagrams<'_>) {
+        let Self { routes, peers, touched, counters, gatherer, .. } = self;
+        for datagram in datagrams {
+            if let Some(inbound) = gatherer.on_datagram(cx, port, datagram) {
+                take_in(routes, peers, touched, counters, cx, inbound);
+            }
+        }
+    }
+
+    fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
+        if matches!(change, PortChange::Failed(_) | PortChange::Closed) {
+            self.turns.forget(port);
+        }
+        self.gatherer.on_port(cx, port, change);
     }
 
     fn on_bytes(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8]) {
@@ -372,8 +380,8 @@ impl Transport for Webrtc {
         match input {
             Input::Timeout => self.on_timeout(cx),
             Input::Receive(port, data) => self.on_bytes(cx, port, data),
-            Input::Datagram(port, datagram) => self.on_datagram(cx, port, datagram),
-            Input::Port(port, change) => self.gatherer.on_port(cx, port, change),
+            Input::Datagrams(port, datagrams) => self.on_datagrams(cx, port, datagrams),
+            Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Command(command) => self.on_command(cx, command),
         }
         self.settle(cx, upper);
@@ -382,9 +390,12 @@ impl Transport for Webrtc {
     fn poll(&mut self, cx: &mut Cx<'_>) -> Output<TransportEvent> {
         self.settle_calls(cx);
         while let Some((port, request)) = self.gatherer.poll_request() {
+            if request == PortRequest::Abort {
+                self.turns.forget(port);
+            }
             self.outbox.request(port, request);
         }
-        while let Some(port) = self.gatherer.poll_ready() {
+        while let Some(port) = self.gatherer.poll_ready().or_else(|| self.turns.pop_ready()) {
             self.outbox.ready(port);
         }
         let idle = self.idle.map(|at| Deadline::new(at, "sockets without a peer"));
@@ -392,8 +403,11 @@ impl Transport for Webrtc {
         self.outbox.poll(deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at))
     }
 
-    fn fill(&mut self, cx: &mut Cx<'_>, port: PortId, buf: &mut Buf, _: &mut dyn Upper) -> Fill {
-        self.gatherer.fill(cx, port, buf)
+    fn fill(&mut self, cx: &mut Cx<'_>, port: PortId, buf: &mut Buf, upper: &mut dyn Upper) -> Fill {
+        match self.gatherer.fill(cx, port, buf) {
+            Fill::Done => self.fill_by_turns(cx, port, buf, upper),
+            filled => filled,
+        }
     }
 }
 
@@ -440,5 +454,9 @@ impl Upgrade for Webrtc {
 
     fn moves(&self) -> u64 {
         self.gatherer.counters().moves
+    }
+
+    fn revision(&self) -> u64 {
+        self.gatherer.revision()
     }
 }

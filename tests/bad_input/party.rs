@@ -99,7 +99,7 @@ impl Machine for Party {
             (Self::Ours(ours), input) => ours.call(|program| program.handle(cx, input)),
             (Self::Raw(raw), Input::Receive(port, data)) => raw.handle(cx, port, data),
             (Self::Raw(raw), Input::Port(port, change)) => raw.on_port(cx, port, &change),
-            (Self::Raw(_), Input::Datagram(..) | Input::Timeout | Input::Command(_)) => {}
+            (Self::Raw(_), Input::Datagrams(..) | Input::Timeout | Input::Command(_)) => {}
         }
     }
 

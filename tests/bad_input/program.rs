@@ -76,7 +76,7 @@ impl Machine for Program {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, TransportCommand>) {
         match input {
             Input::Timeout => self.nodes.iter_mut().for_each(|node| node.handle(cx, Input::Timeout)),
-            Input::Datagram(..) | Input::Command(_) => {}
+            Input::Datagrams(..) | Input::Command(_) => {}
             Input::Receive(port, data) => {
                 if let Some(node) = self.owner(port) {
                     node.handle(cx, Input::Receive(port, data));

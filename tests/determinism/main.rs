@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 mod direct;
 mod runs;
 
@@ -62,7 +62,7 @@ fn a_scenario_is_the_same_run_in_this_process_in_others_and_in_another_build() {
     println!("{} runs are the same", ours.len());
 }
 
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 #[test]
 fn hashes_of_direct_paths_for_whoever_asks() {
     if std::env::var_os(CHILD).is_some() {
@@ -70,7 +70,7 @@ fn hashes_of_direct_paths_for_whoever_asks() {
     }
 }
 
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 #[test]
 fn a_scenario_with_direct_paths_is_the_same_run_in_this_process_and_in_others() {
     if std::env::var_os(CHILD).is_some() {

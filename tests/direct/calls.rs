@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use switchboard::machine::buf::Buf;
 use switchboard::machine::limits::Limits;
+use switchboard::machine::payload::Kind;
+use switchboard::machine::{Fill, Machine as _, Output};
 use switchboard::sim::{HostId, World};
 use switchboard::stack::peer::ChannelSpec;
 use switchboard::transport::alone::Alone;
@@ -34,33 +37,72 @@ fn a_peer_describes_itself_at_once_even_if_nothing_comes_from_the_network() {
 #[test]
 fn one_whole_description_each_way_is_enough_to_connect() {
     let mut world = World::new(2);
-    let hosts = ["ada", "bob"].map(|name| {
-        let webrtc = Webrtc::new(WebrtcConfig::new(world.crypto(epoch())));
-        world.host(name, Alone::new(webrtc, Limits::default()))
+    let [ada, bob] = ["ada", "bob"].map(|name| party(&mut world, name));
+    connect(&mut world, ada, bob);
+    for host in [ada, bob] {
+        assert_eq!(world.act(host, |alone, _| alone.links().count()), 1, "the channel of both is open");
+    }
+}
+
+#[test]
+fn peers_on_one_socket_send_by_turns() {
+    let mut world = World::new(3);
+    let [ada, bob, cem] = ["ada", "bob", "cem"].map(|name| party(&mut world, name));
+    for host in [bob, cem] {
+        connect(&mut world, ada, host);
+    }
+    let destinations = world.act(ada, |alone, cx| {
+        let links: Vec<_> = alone.links().collect();
+        for link in links {
+            alone.send(cx, link, Kind::Binary, &[7; 10_000]).unwrap();
+        }
+        let port = std::iter::from_fn(|| Some(alone.poll(cx))).find_map(|output| match output {
+            Output::Ready(port) => Some(port),
+            Output::Wait(_) => panic!("nothing is ready"),
+            _ => None,
+        });
+        let mut destinations = Vec::new();
+        // So little that each fill brings one datagram.
+        while let Fill::Datagrams(transmit) = alone.fill(cx, port.unwrap(), &mut Buf::new(1)) {
+            destinations.push(transmit.destination);
+        }
+        destinations
     });
-    let peers = [(hosts[0], true), (hosts[1], false)].map(|(host, offers)| {
+    let (first, second) = (destinations[0], destinations[1]);
+    assert_ne!(first, second);
+    assert!(destinations.len() >= 6, "{destinations:?}");
+    for pair in destinations.chunks_exact(2) {
+        assert_eq!(pair, [first, second]);
+    }
+}
+
+fn party(world: &mut Lonely, name: &str) -> HostId {
+    let webrtc = Webrtc::new(WebrtcConfig::new(world.crypto(epoch())));
+    world.host(name, Alone::new(webrtc, Limits::default()))
+}
+
+/// Has two hosts get a channel.
+fn connect(world: &mut Lonely, offers: HostId, answers: HostId) {
+    let hosts = [offers, answers];
+    let peers = hosts.map(|host| {
         world.act(host, |alone, cx| {
-            let peer = alone.transport_mut().connect(cx, offers).unwrap();
+            let peer = alone.transport_mut().connect(cx, host == offers).unwrap();
             let spec = ChannelSpec { label: "talk".into(), ordered: true, max_retransmits: None, negotiated: Some(0) };
             assert!(alone.transport_mut().open_channel(cx, peer, spec));
             peer
         })
     });
     for (from, to) in [(0, 1), (1, 0)] {
-        let (kind, description) = letter(&mut world, hosts[from], Duration::from_secs(1)).unwrap();
+        let (kind, description) = letter(world, hosts[from], Duration::from_secs(1)).unwrap();
         let signal = Signal::Description { attempt: 0, kind, sdp: &description.to_sdp(1, 1) };
         world.act(hosts[to], |alone, cx| alone.transport_mut().signal(cx, peers[to], &signal));
     }
     world.run_for(Duration::from_secs(1)).unwrap();
-    for host in hosts {
-        assert_eq!(world.act(host, |alone, _| alone.links().count()), 1, "the channel of both is open");
-    }
 }
 
 fn alone() -> (Lonely, HostId) {
     let mut world = World::new(1);
-    let webrtc = Webrtc::new(WebrtcConfig::new(world.crypto(epoch())));
-    let host = world.host("ada", Alone::new(webrtc, Limits::default()));
+    let host = party(&mut world, "ada");
     (world, host)
 }
 

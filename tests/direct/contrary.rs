@@ -118,6 +118,10 @@ impl Upgrade for Contrary {
         self.inner.moves()
     }
 
+    fn revision(&self) -> u64 {
+        self.inner.revision()
+    }
+
     fn outlook(&self) -> Outlook {
         self.inner.outlook()
     }

@@ -103,6 +103,10 @@ impl Upgrade for Evil {
     fn moves(&self) -> u64 {
         self.inner.moves()
     }
+
+    fn revision(&self) -> u64 {
+        self.inner.revision()
+    }
 }
 
 /// What is to be sent, and to whom.

@@ -70,9 +70,11 @@ impl Machine for Party {
         match input {
             Input::Timeout => gatherer.on_timeout(cx),
             Input::Port(port, change) => gatherer.on_port(cx, port, change),
-            Input::Datagram(port, datagram) => {
-                if let Some(inbound) = gatherer.on_datagram(cx, port, datagram) {
-                    Self::take(heard, &inbound);
+            Input::Datagrams(port, datagrams) => {
+                for datagram in datagrams {
+                    if let Some(inbound) = gatherer.on_datagram(cx, port, datagram) {
+                        Self::take(heard, &inbound);
+                    }
                 }
             }
             Input::Receive(port, data) => {
@@ -107,7 +109,7 @@ impl Machine for Node {
             Self::Turn(server) => match input {
                 Input::Timeout => server.handle(cx, Input::Timeout),
                 Input::Receive(port, data) => server.handle(cx, Input::Receive(port, data)),
-                Input::Datagram(port, datagram) => server.handle(cx, Input::Datagram(port, datagram)),
+                Input::Datagrams(port, datagrams) => server.handle(cx, Input::Datagrams(port, datagrams)),
                 Input::Port(port, change) => server.handle(cx, Input::Port(port, change)),
                 Input::Command(()) => {}
             },
@@ -142,9 +144,8 @@ impl Machine for Liar {
     type Event = ();
 
     fn handle(&mut self, _: &mut Cx<'_>, input: Input<'_, ()>) {
-        if let Input::Datagram(_, datagram) = input
-            && self.answers
-        {
+        let Input::Datagrams(_, datagrams) = input else { return };
+        for datagram in datagrams.filter(|_| self.answers) {
             // Its own question, turned into an answer that is none: the type of a success, and garbage after it.
             let mut lie = datagram.data.to_vec();
             lie[0] |= 0x01;
@@ -292,7 +293,7 @@ impl Scene {
     }
 
     pub(crate) fn send(&mut self, host: HostId, local: SocketAddr, to: SocketAddr, words: &str) -> bool {
-        self.call(host, |gatherer, cx| gatherer.send(cx, local, to, words.as_bytes().to_vec()))
+        self.call(host, |gatherer, cx| gatherer.send(cx, local, to, words.as_bytes()))
     }
 
     /// Lets a peer through, and waits until the server has agreed.

@@ -96,7 +96,7 @@ impl Machine for Clerk {
         self.answer = match input {
             Input::Timeout => return self.machine.handle(cx, Input::Timeout),
             Input::Receive(port, data) => return self.machine.handle(cx, Input::Receive(port, data)),
-            Input::Datagram(port, datagram) => return self.machine.handle(cx, Input::Datagram(port, datagram)),
+            Input::Datagrams(port, datagrams) => return self.machine.handle(cx, Input::Datagrams(port, datagrams)),
             Input::Port(port, change) => return self.machine.handle(cx, Input::Port(port, change)),
             Input::Command(Errand::Start) => self.machine.order(cx, Order::Start),
             Input::Command(Errand::Send(link, kind, bytes)) => self.machine.order(cx, Order::Send(link, kind, &bytes)),

@@ -182,7 +182,8 @@ impl Rig {
     }
 
     fn datagram(&mut self, port: PortId, source: SocketAddr, mut data: Vec<u8>) {
-        self.input(Input::Datagram(port, Datagram { source, destination: None, ecn: None, data: &mut data }));
+        let datagram = Datagram { source, destination: None, ecn: None, data: &mut data };
+        self.input(Input::Datagrams(port, datagram.into()));
     }
 
     fn input(&mut self, input: Input<'_, std::convert::Infallible>) {

@@ -160,7 +160,7 @@ impl Machine for Stranger {
             Input::Port(port, PortChange::Opened { .. }) if port == self.ports[0] => {
                 (self.left, self.is_ready) = (10, true);
             }
-            Input::Datagram(..) => panic!("somebody answered"),
+            Input::Datagrams(..) => panic!("somebody answered"),
             _ => {}
         }
     }

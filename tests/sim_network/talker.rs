@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use switchboard::machine::buf::Buf;
-use switchboard::machine::datagram::{Ecn, Transmit};
+use switchboard::machine::datagram::{Datagram, Ecn, Transmit};
 use switchboard::machine::ids::PortId;
 use switchboard::machine::port::{PortChange, PortError, PortRequest, PortSpec};
 use switchboard::machine::time::Instant;
@@ -73,12 +73,13 @@ impl Machine for Talker {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
         self.unix = cx.unix;
         match input {
-            Input::Datagram(_, datagram) => {
-                let (source, ecn, bytes) = (datagram.source, datagram.ecn, datagram.data.to_vec());
-                if self.is_echo {
-                    self.say(source, &bytes);
+            Input::Datagrams(_, datagrams) => {
+                for Datagram { source, ecn, data, .. } in datagrams {
+                    if self.is_echo {
+                        self.say(source, data);
+                    }
+                    self.heard.push(Heard { at: cx.now, source, ecn, bytes: data.to_vec() });
                 }
-                self.heard.push(Heard { at: cx.now, source, ecn, bytes });
             }
             Input::Port(_, PortChange::Opened { .. }) => self.is_open = true,
             Input::Port(_, PortChange::Failed(error)) => self.failed = Some(error),

@@ -93,7 +93,7 @@ impl Machine for Peer {
 
     fn handle(&mut self, _: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
-            Input::Datagram(..) | Input::Timeout | Input::Command(()) => {}
+            Input::Datagrams(..) | Input::Timeout | Input::Command(()) => {}
             Input::Port(port, change) => self.on_change(port, change),
             Input::Receive(port, bytes) => {
                 self.received.entry(port).or_default().extend_from_slice(bytes);

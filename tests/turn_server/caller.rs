@@ -155,7 +155,9 @@ impl Machine for Caller {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
-            Input::Datagram(_, datagram) => self.on_datagram(cx.now, datagram.source, datagram.data),
+            Input::Datagrams(_, datagrams) => {
+                datagrams.for_each(|one| self.on_datagram(cx.now, one.source, one.data));
+            }
             Input::Timeout if self.deadline.is_some_and(|at| at <= cx.now) => self.settle(cx.now),
             _ => {}
         }

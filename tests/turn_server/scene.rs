@@ -89,7 +89,7 @@ fn pass<M: Machine>(machine: &mut M, cx: &mut Cx<'_>, input: Input<'_, ()>) {
     match input {
         Input::Timeout => machine.handle(cx, Input::Timeout),
         Input::Receive(port, data) => machine.handle(cx, Input::Receive(port, data)),
-        Input::Datagram(port, datagram) => machine.handle(cx, Input::Datagram(port, datagram)),
+        Input::Datagrams(port, datagrams) => machine.handle(cx, Input::Datagrams(port, datagrams)),
         Input::Port(port, change) => machine.handle(cx, Input::Port(port, change)),
         Input::Command(()) => {}
     }

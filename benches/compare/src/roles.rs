@@ -1,6 +1,7 @@
 //! What a child process does: it forwards, relays, dials, echoes, or moves files, in one of the ways that are compared.
 
 mod copies;
+mod net;
 mod ours;
 mod relays;
 mod rivals;
@@ -19,6 +20,8 @@ pub fn play(role: &str, arguments: &[String]) {
         "copy-forward" => copies::forward(argument(0)),
         "copy-receive" => copies::receive(argument(0)),
         "copy-send" => copies::send(argument(0), argument(1)),
+        "dc-net" => net::peers(argument(0).parse().expect("a size")),
+        "dc-net-node" => net::node(argument(0), argument(1)),
         "receive-file" => relays::receive_file(argument(0), argument(1)),
         "relay-mio" => relays::relay_by_mio(argument(0)),
         "relay-tokio" => relays::relay_by_tokio(argument(0)),

@@ -1,5 +1,6 @@
 //! The rows of the comparison.
 
+mod dc_net;
 mod dial;
 mod file;
 mod forward;
@@ -35,4 +36,5 @@ pub fn run(plan: &Plan) {
     rtc_setup::run(plan);
     rtc_switch::run(plan);
     rtc_idle::run(plan);
+    dc_net::run(plan);
 }

@@ -307,6 +307,7 @@ impl Party {
 fn webrtc(args: &EndpointArgs) -> Result<WebrtcConfig, Failure> {
     let text = |argument: &Option<String>| argument.clone().unwrap_or_default();
     let mut config = direct::config_of(&text(&args.ice_servers), &text(&args.candidates))?;
+    config.engine = args.engine;
     let trust = trust::client(Files { ca: &args.ca, own: None });
     // A system without authorities is no reason to go without direct paths.
     config.gather.trust = if args.ca.is_empty() { trust.ok() } else { Some(trust?) };

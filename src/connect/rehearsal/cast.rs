@@ -8,24 +8,24 @@ use crate::machine::limits::Limits;
 use crate::machine::rng::Rng;
 use crate::sim::scenario::{Cast, HostSpec};
 use crate::sim::{NatKind, Scenario};
-#[cfg(all(feature = "str0m", feature = "turn"))]
+#[cfg(all(feature = "webrtc", feature = "turn"))]
 use crate::stack::turn_server::{PeerPolicy, TurnSecret};
 use crate::transport::Reconnect;
-#[cfg(all(feature = "str0m", feature = "turn"))]
+#[cfg(all(feature = "webrtc", feature = "turn"))]
 use crate::transport::serve::TurnService;
-#[cfg(feature = "str0m")]
+#[cfg(feature = "webrtc")]
 use crate::transport::webrtc::WebrtcConfig;
 use crate::wire::identity::EndpointId;
 use std::time::Duration;
 
 const RELAY: &str = "relay";
 /// The port of STUN and TURN.
-#[cfg(all(feature = "str0m", feature = "turn"))]
+#[cfg(all(feature = "webrtc", feature = "turn"))]
 const STUN: u16 = 3478;
 
 pub(super) struct Troupe {
     scenario: Scenario,
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     direct: Option<WebrtcConfig>,
 }
 
@@ -33,19 +33,19 @@ impl Troupe {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             scenario: scenario.clone(),
-            #[cfg(feature = "str0m")]
+            #[cfg(feature = "webrtc")]
             direct: None,
         }
     }
 
     /// Endpoints that make direct paths, and relays that serve STUN and TURN for it.
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     pub(super) fn with_direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
         Self { direct: Some(config.clone()), ..Self::new(scenario) }
     }
 
     /// What is over and above a relay.
-    #[cfg(all(feature = "str0m", feature = "turn"))]
+    #[cfg(all(feature = "webrtc", feature = "turn"))]
     fn serve(&self, host: &HostSpec, builder: Builder, options: Options) -> Builder {
         if self.direct.is_none() {
             return builder.options(options);
@@ -56,12 +56,12 @@ impl Troupe {
         builder.options(Options { turn: Some(service), ..options }).listen(&format!("turn:0.0.0.0:{STUN}"))
     }
 
-    #[cfg(not(all(feature = "str0m", feature = "turn")))]
+    #[cfg(not(all(feature = "webrtc", feature = "turn")))]
     fn serve(&self, _: &HostSpec, builder: Builder, options: Options) -> Builder {
         builder.options(options)
     }
 
-    #[cfg(feature = "str0m")]
+    #[cfg(feature = "webrtc")]
     fn make_direct(&self, builder: Builder) -> Builder {
         match &self.direct {
             Some(config) => builder.direct(config.clone()),
@@ -69,7 +69,7 @@ impl Troupe {
         }
     }
 
-    #[cfg(not(feature = "str0m"))]
+    #[cfg(not(feature = "webrtc"))]
     fn make_direct(&self, builder: Builder) -> Builder {
         builder
     }

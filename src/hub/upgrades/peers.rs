@@ -108,9 +108,19 @@ impl Hub {
             some = true;
             self.core.on_peer(cx.now, peer, event);
         }
-        if let Some((outlook, moves)) = self.upgrade().map(|upgrade| (upgrade.outlook(), upgrade.moves())) {
-            self.core.on_outlook(cx.now, outlook, moves);
-        }
+        self.hear_outlook(cx);
         some
+    }
+
+    /// What the upgrade knows of our ways out, if that may have changed.
+    fn hear_outlook(&mut self, cx: &mut Cx<'_>) {
+        let Some(upgrade) = self.upgrade() else { return };
+        let revision = Some(upgrade.revision());
+        if revision == self.core.upgrades.revision {
+            return;
+        }
+        let (outlook, moves) = (upgrade.outlook(), upgrade.moves());
+        self.core.upgrades.revision = revision;
+        self.core.on_outlook(cx.now, outlook, moves);
     }
 }

@@ -1,8 +1,8 @@
-//! Bound ports: batches of datagrams, received and handed over one by one, and sent whole.
+//! Bound ports: batches of datagrams, handed over and sent whole.
 
 use std::io;
 
-use super::{Pump, Sockets};
+use super::{Pump, SEND_AFTER, Sockets};
 use crate::machine::buf::Buf;
 use crate::machine::datagram::Transmit;
 use crate::machine::ids::PortId;
@@ -13,22 +13,24 @@ impl<M: Machine, S: Sockets> Pump<M, S> {
         let size = self.sockets.datagram_chunk();
         let sockets = &mut self.sockets;
         match self.inbound.receive(port, size, |buf, received| sockets.try_recv_datagrams(port, buf, received)) {
-            Ok(n) => {
-                self.received += n;
-                self.list(port);
-            }
+            Ok(()) => self.list(port),
             // An answer to something that we sent: nobody is there. It says nothing about this port.
             Err(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused) => self.list(port),
             Err(error) => self.on_receive_error(port, error),
         }
     }
 
-    /// False: there is none in hand. A port that was paused or ended meanwhile loses what is in hand.
-    pub(super) fn hand_over_datagram(&mut self) -> bool {
-        let Some((port, datagram)) = self.inbound.next() else { return false };
+    /// False: there is none in hand, or what is ready to be sent goes first. A port that was paused or ended meanwhile
+    /// loses what is in hand.
+    pub(super) fn hand_over_datagrams(&mut self) -> bool {
+        if self.received >= SEND_AFTER {
+            return false;
+        }
+        let Some((port, datagrams)) = self.inbound.next() else { return false };
+        self.received += datagrams.len();
         if self.ports.get(port).is_some_and(|state| !state.paused) {
             self.undrained = true;
-            self.machine.handle(&mut self.world.cx(), Input::Datagram(port, datagram));
+            self.machine.handle(&mut self.world.cx(), Input::Datagrams(port, datagrams));
         }
         true
     }

@@ -1,8 +1,8 @@
-//! Datagrams that were received at once and are handed over one by one.
+//! Datagrams that were received by one call and are handed over batch by batch.
 
 use std::io;
 
-use crate::machine::datagram::{Datagram, Received};
+use crate::machine::datagram::{Datagrams, Received};
 use crate::machine::ids::PortId;
 
 /// The batches in hand, all of one port. Their memory is kept between uses.
@@ -12,37 +12,30 @@ pub(super) struct Inbound {
     chunk: Vec<u8>,
     batches: Vec<Received>,
     batch: usize,
-    offset: usize,
 }
 
 impl Inbound {
-    /// Receives into a buffer of `size` bytes; how many came. The last ones must have been handed over.
+    /// Receives into a buffer of `size` bytes. The last batches must have been handed over.
     pub(super) fn receive(
         &mut self,
         port: PortId,
         size: usize,
         receive: impl FnOnce(&mut [u8], &mut Vec<Received>) -> io::Result<()>,
-    ) -> Result<usize, io::ErrorKind> {
+    ) -> Result<(), io::ErrorKind> {
         if self.chunk.len() < size {
             // Not by growing: fresh zeroes come from the system untouched, and most of them stay so.
             self.chunk = vec![0; size];
         }
         self.batches.clear();
-        (self.port, self.batch, self.offset) = (Some(port), 0, 0);
-        receive(&mut self.chunk, &mut self.batches).map_err(|error| error.kind())?;
-        Ok(self.batches.iter().map(|batch| batch.len).sum())
+        (self.port, self.batch) = (Some(port), 0);
+        receive(&mut self.chunk, &mut self.batches).map_err(|error| error.kind())
     }
 
-    /// The next datagram in hand.
-    pub(super) fn next(&mut self) -> Option<(PortId, Datagram<'_>)> {
-        let batch = self.batches.get(self.batch)?;
-        let start = batch.start + self.offset;
-        let end = (start + batch.segment.max(1)).min(batch.start + batch.len);
-        self.offset += batch.segment.max(1);
-        let (source, destination, ecn) = (batch.source, batch.destination, batch.ecn);
-        if self.offset >= batch.len {
-            (self.batch, self.offset) = (self.batch + 1, 0);
-        }
-        Some((self.port?, Datagram { source, destination, ecn, data: &mut self.chunk[start..end] }))
+    /// The next batch in hand.
+    pub(super) fn next(&mut self) -> Option<(PortId, Datagrams<'_>)> {
+        let Received { source, destination, ecn, start, len, segment } = *self.batches.get(self.batch)?;
+        self.batch += 1;
+        let data = &mut self.chunk[start..start + len];
+        Some((self.port?, Datagrams::new(source, destination, ecn, segment, data)))
     }
 }

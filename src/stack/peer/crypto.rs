@@ -1,12 +1,12 @@
 //! What all peers of a process share: the certificate, the primitives, and the clock's origin.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use sha2::{Digest as _, Sha256};
 
+use crate::link::dtls::{Context, Provider, Unfit};
 use crate::machine::rng::Rng;
 use crate::machine::time::{Epoch, Instant};
 
@@ -22,8 +22,7 @@ pub struct Crypto(Arc<Shared>);
 struct Shared {
     epoch: Epoch,
     certificate: dimpl::DtlsCertificate,
-    fingerprint: [u8; 32],
-    #[cfg(feature = "sim")]
+    dtls: Context,
     is_seeded: bool,
 }
 
@@ -35,35 +34,36 @@ impl Crypto {
     /// In words: no key or no certificate could be made.
     pub fn new(epoch: Epoch, rng: &mut Rng) -> Result<Self, String> {
         let certificate = self_signed(epoch.unix_at_origin(), rng).map_err(|error| error.to_string())?;
-        Ok(Self::with(epoch, certificate, false))
+        Ok(Self::with(epoch, certificate, system().map_err(|error| error.to_string())?, false))
     }
 
     /// For worlds: everything follows from the seeds of its peers. It protects nothing.
     #[cfg(feature = "sim")]
     pub(crate) fn seeded(epoch: Epoch) -> Self {
-        Self::with(epoch, super::seeded::certificate(), true)
+        Self::with(epoch, super::seeded::certificate(), super::seeded::provider(), true)
     }
 
-    #[cfg_attr(not(feature = "sim"), allow(unused_variables, reason = "only worlds are seeded"))]
-    fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, is_seeded: bool) -> Self {
-        let fingerprint = Sha256::digest(&certificate.certificate).into();
-        Self(Arc::new(Shared {
-            epoch,
-            certificate,
-            fingerprint,
-            #[cfg(feature = "sim")]
-            is_seeded,
-        }))
+    fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, provider: Provider, is_seeded: bool) -> Self {
+        let dimpl::DtlsCertificate { certificate: shown, private_key } = certificate.clone();
+        let dtls = Context::new(provider, shown, private_key, epoch);
+        Self(Arc::new(Shared { epoch, certificate, dtls, is_seeded }))
     }
 
     /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).
     pub fn fingerprint(&self) -> [u8; 32] {
-        self.0.fingerprint
+        self.0.dtls.fingerprint()
     }
 
-    #[cfg(feature = "sim")]
     pub(super) fn is_seeded(&self) -> bool {
         self.0.is_seeded
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    pub(super) fn dtls(&self) -> &Context {
+        &self.0.dtls
     }
 
     pub(super) fn certificate(&self) -> &dimpl::DtlsCertificate {
@@ -84,8 +84,15 @@ impl Crypto {
 
 impl fmt::Debug for Crypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Crypto").field("fingerprint", &self.0.fingerprint).finish_non_exhaustive()
+        f.debug_struct("Crypto").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
+}
+
+/// What all peers outside worlds make their connections with: it is checked once.
+fn system() -> Result<Provider, Unfit> {
+    static SYSTEM: LazyLock<Result<Provider, Unfit>> =
+        LazyLock::new(|| Provider::new(&dimpl::crypto::aws_lc_rs::default_provider()));
+    SYSTEM.clone()
 }
 
 fn self_signed(unix: Duration, rng: &mut Rng) -> Result<dimpl::DtlsCertificate, rcgen::Error> {

@@ -15,7 +15,12 @@
 use std::net::SocketAddr;
 
 use super::crypto::Crypto;
+use super::data::Data;
+#[cfg(feature = "str0m")]
 use super::str0m::Str0m;
+pub use crate::link::dtls::Version;
+pub use crate::link::ice::State as IceState;
+
 use crate::machine::datagram::Ecn;
 use crate::machine::{Cx, Deadline};
 use crate::wire::candidate::Candidate;
@@ -36,15 +41,66 @@ pub enum Partner {
     Foreign,
 }
 
+impl Partner {
+    /// The version of DTLS that is spoken with it, if nothing else is wished.
+    pub const fn version(self) -> Version {
+        match self {
+            Self::Own => Version::Dtls13,
+            Self::Foreign => Version::Dtls12,
+        }
+    }
+}
+
+/// Which engine carries a peer. Either speaks to whatever the other side has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EngineKind {
+    /// This library's own, for peers without media.
+    #[default]
+    Data,
+    /// `str0m`.
+    #[cfg(feature = "str0m")]
+    Str0m,
+}
+
+impl std::str::FromStr for EngineKind {
+    type Err = UnknownEngine;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEngine> {
+        match text {
+            "data" => Ok(Self::Data),
+            #[cfg(feature = "str0m")]
+            "str0m" => Ok(Self::Str0m),
+            _ => Err(UnknownEngine),
+        }
+    }
+}
+
+/// There is no engine of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such engine; there are: data{}", if cfg!(feature = "str0m") { ", str0m" } else { "" })]
+pub struct UnknownEngine;
+
 /// How an engine begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineConfig {
+    /// Which engine it is.
+    pub kind: EngineKind,
     /// With whom it speaks.
     pub partner: Partner,
+    /// Which versions of DTLS it speaks.
+    pub version: Version,
     /// Whether it controls by ICE, as whoever made the offer does.
     pub is_controlling: bool,
     /// Bytes of received messages that may wait to be taken.
     pub inbox: usize,
+}
+
+impl EngineConfig {
+    /// The data engine, the version of DTLS that suits the partner, and 2 MiB.
+    pub fn new(partner: Partner, is_controlling: bool) -> Self {
+        let (kind, version) = (EngineKind::default(), partner.version());
+        Self { kind, partner, version, is_controlling, inbox: 2 * 1024 * 1024 }
+    }
 }
 
 /// What a peer's own side of a description says.
@@ -73,6 +129,13 @@ pub struct Remote {
     pub sctp_init: Option<Vec<u8>>,
 }
 
+impl From<&Local> for Remote {
+    fn from(local: &Local) -> Self {
+        let Local { ufrag, password, fingerprint, sctp_init } = local.clone();
+        Self { ufrag, password, fingerprint, sctp_init }
+    }
+}
+
 /// What [`Engine::poll_transmit`] has appended: datagrams of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
@@ -84,21 +147,6 @@ pub struct Sent {
     pub segment: usize,
     /// How the network may mark them.
     pub ecn: Option<Ecn>,
-}
-
-/// W3C `RTCIceConnectionState`, as far as an engine knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IceState {
-    /// No remote candidate is known.
-    New,
-    /// Pairs are being checked.
-    Checking,
-    /// A pair works; better ones may be found.
-    Connected,
-    /// The best pair is in use.
-    Completed,
-    /// No pair works any more.
-    Disconnected,
 }
 
 /// What happened to a peer.
@@ -173,7 +221,10 @@ impl ChannelSpec {
 /// What carries one peer's messages.
 #[derive(Debug)]
 pub enum Engine {
+    /// This library's own.
+    Data(Box<Data>),
     /// `str0m`.
+    #[cfg(feature = "str0m")]
     Str0m(Box<Str0m>),
 }
 
@@ -181,6 +232,8 @@ pub enum Engine {
 macro_rules! either {
     ($engine:expr, $name:ident => $does:expr) => {
         match $engine {
+            Engine::Data($name) => $does,
+            #[cfg(feature = "str0m")]
             Engine::Str0m($name) => $does,
         }
     };
@@ -192,7 +245,11 @@ impl Engine {
     /// # Errors
     /// The engine's, in words: there is no randomness, or a certificate that does not fit.
     pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, config: EngineConfig) -> Result<Self, String> {
-        Ok(Self::Str0m(Box::new(Str0m::new(cx, crypto, config)?)))
+        match config.kind {
+            EngineKind::Data => Ok(Self::Data(Box::new(Data::new(cx, crypto, config)))),
+            #[cfg(feature = "str0m")]
+            EngineKind::Str0m => Ok(Self::Str0m(Box::new(Str0m::new(cx, crypto, config)?))),
+        }
     }
 
     /// What our description says.
@@ -315,13 +372,6 @@ impl Engine {
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         either!(self, engine => engine.close(cx));
     }
-}
-
-/// ICE credentials (RFC 8839, section 5.4), drawn from `rng`: 48 bits of name, 144 of password.
-pub(super) fn credentials(rng: &mut crate::machine::rng::Rng) -> (String, String) {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut draw = |len| (0..len).map(|_| char::from(CHARS[(rng.u32() & 63) as usize])).collect();
-    (draw(8), draw(24))
 }
 
 #[cfg(test)]

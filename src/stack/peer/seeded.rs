@@ -14,6 +14,7 @@ use dimpl::crypto::{
 };
 use dimpl::crypto::{HashAlgorithm, NamedGroup, SignatureAlgorithm};
 
+use crate::link::dtls::Provider;
 use crate::machine::rng::Rng;
 
 /// DER of a self-signed certificate (ECDSA, P-256).
@@ -41,6 +42,15 @@ pub(super) fn seed(seed: u64) {
 /// What was seeded last.
 pub(super) fn latest() -> u64 {
     SEED.get()
+}
+
+/// What all peers of worlds make their connections with.
+pub(super) fn provider() -> Provider {
+    static PROVIDER: OnceLock<Provider> = OnceLock::new();
+    let provider = PROVIDER.get_or_init(|| {
+        Provider::seeded(&primitives(), seed).expect("the primitives are the system's, but for what draws")
+    });
+    provider.clone()
 }
 
 /// The real primitives, but for what draws and for what would differ in size.

@@ -38,9 +38,9 @@ use str0m::{Candidate as RtcCandidate, Event as RtcEvent, IceConnectionState, Ic
 
 use super::crypto::Crypto;
 use super::engine::{
-    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, credentials,
+    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, Version,
 };
-use crate::link::ice::Asked;
+use crate::link::ice::{Asked, Credentials};
 use crate::machine::datagram::Ecn;
 #[cfg(feature = "sim")]
 use crate::machine::rng::Rng;
@@ -102,7 +102,7 @@ impl Str0m {
     /// # Errors
     /// The engine's, in words: there is no randomness, or a certificate that does not fit.
     pub fn new(cx: &mut Cx<'_>, crypto: &Crypto, config: EngineConfig) -> Result<Self, String> {
-        let (ufrag, password) = credentials(cx.rng);
+        let Credentials { ufrag, password } = Credentials::draw(cx.rng);
         #[cfg(feature = "sim")]
         let rng = crypto.is_seeded().then(|| cx.rng.fork());
         let creds = IceCreds { ufrag: ufrag.clone(), pass: password.clone() };
@@ -111,7 +111,7 @@ impl Str0m {
         if crypto.is_seeded() {
             super::seeded::seed(cx.rng.u64());
         }
-        let mut engine = rtc_config(crypto, config.partner, creds).build(now);
+        let mut engine = rtc_config(crypto, config.version, creds).build(now);
         engine.direct_api().set_ice_controlling(config.is_controlling);
         let (init, sctp_init) = if config.partner == Partner::Own { init_chunk()? } else { (None, None) };
         let local = Local { ufrag, password, fingerprint: crypto.fingerprint(), sctp_init };
@@ -183,7 +183,8 @@ impl Str0m {
 
     /// Takes other ICE credentials for a restart (RFC 8445, section 2.4); they are in [`Self::local`] then.
     pub fn restart(&mut self, cx: &mut Cx<'_>) {
-        (self.local.ufrag, self.local.password) = credentials(cx.rng);
+        let Credentials { ufrag, password } = Credentials::draw(cx.rng);
+        (self.local.ufrag, self.local.password) = (ufrag, password);
         let creds = IceCreds { ufrag: self.local.ufrag.clone(), pass: self.local.password.clone() };
         self.touch(cx, |rtc| rtc.direct_api().set_local_ice_credentials(creds));
     }
@@ -481,8 +482,12 @@ impl std::fmt::Debug for Str0m {
     }
 }
 
-fn rtc_config(crypto: &Crypto, partner: Partner, creds: IceCreds) -> RtcConfig {
-    let version = if partner == Partner::Own { DtlsVersion::Dtls13 } else { DtlsVersion::Dtls12 };
+fn rtc_config(crypto: &Crypto, version: Version, creds: IceCreds) -> RtcConfig {
+    let version = match version {
+        Version::Dtls12 => DtlsVersion::Dtls12,
+        Version::Dtls13 => DtlsVersion::Dtls13,
+        Version::Auto => DtlsVersion::Auto,
+    };
     let mut config = RtcConfig::new()
         .set_crypto_provider(provider::of(crypto))
         .set_dtls_cert(provider::certificate(crypto.certificate()))

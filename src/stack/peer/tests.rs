@@ -3,6 +3,13 @@ use crate::machine::ids::Ids;
 use crate::machine::rng::Rng;
 use crate::machine::time::Epoch;
 
+/// Those that there are.
+const ENGINES: &[EngineKind] = &[
+    EngineKind::Data,
+    #[cfg(feature = "str0m")]
+    EngineKind::Str0m,
+];
+
 /// Two peers in one moment after another; what they send and signal arrives at once.
 struct Pair {
     now: Instant,
@@ -13,7 +20,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
+    fn new(engine: EngineKind) -> Self {
         #[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
         let epoch = Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000));
         let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(1), Ids::new());
@@ -21,7 +28,8 @@ impl Pair {
         let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
         let peers = [0, 1].map(|n| {
             let host = Candidate::new(CandidateKind::Host, ([192, 0, 2, 1 + n], 5000).into(), None);
-            Peer::new(&mut cx, &crypto, 1, PeerConfig::new(Partner::Own, n == 0), [&host].into_iter()).unwrap()
+            let config = PeerConfig { engine, ..PeerConfig::new(Partner::Own, n == 0) };
+            Peer::new(&mut cx, &crypto, 1, config, [&host].into_iter()).unwrap()
         });
         Self { now, rng, ids, peers, heard: [Vec::new(), Vec::new()] }
     }
@@ -80,16 +88,18 @@ impl Pair {
 
 #[test]
 fn an_offer_with_other_credentials_is_answered_by_others_and_nothing_is_lost() {
-    let mut pair = Pair::new();
-    pair.run_for(Duration::from_secs(2));
-    pair.say(b"before");
-    let before = [0, 1].map(|n| pair.peers[n].ufrag().to_owned());
-    pair.with(0, |peer, cx| peer.signal(cx, &Signal::Restart { attempt: 1 }));
-    pair.run_for(Duration::from_secs(3));
-    for n in [0, 1] {
-        assert_ne!(pair.peers[n].ufrag(), before[n], "side {n}");
+    for engine in ENGINES.iter().copied() {
+        let mut pair = Pair::new(engine);
+        pair.run_for(Duration::from_secs(2));
+        pair.say(b"before");
+        let before = [0, 1].map(|n| pair.peers[n].ufrag().to_owned());
+        pair.with(0, |peer, cx| peer.signal(cx, &Signal::Restart { attempt: 1 }));
+        pair.run_for(Duration::from_secs(3));
+        for n in [0, 1] {
+            assert_ne!(pair.peers[n].ufrag(), before[n], "side {n}");
+        }
+        pair.say(b"after");
+        assert_eq!(pair.heard, [[b"before".to_vec(), b"after".to_vec()], [b"before".to_vec(), b"after".to_vec()]]);
+        assert_eq!(pair.peers.each_ref().map(Peer::state), [State::Connected; 2]);
     }
-    pair.say(b"after");
-    assert_eq!(pair.heard, [[b"before".to_vec(), b"after".to_vec()], [b"before".to_vec(), b"after".to_vec()]]);
-    assert_eq!(pair.peers.each_ref().map(Peer::state), [State::Connected; 2]);
 }

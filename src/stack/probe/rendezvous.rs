@@ -215,7 +215,7 @@ impl Machine for Rendezvous {
             Input::Port(port, change) => self.on_port(cx, port, change),
             Input::Receive(port, data) => self.on_bytes(cx, port, data),
             Input::Timeout => self.on_timeout(cx),
-            Input::Datagram(..) | Input::Command(()) => {}
+            Input::Datagrams(..) | Input::Command(()) => {}
         }
         self.deadline = self.deadlines.earliest();
     }

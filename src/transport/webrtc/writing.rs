@@ -5,37 +5,30 @@ use super::entry::Entry;
 use crate::machine::Cx;
 use crate::machine::ids::LinkId;
 use crate::machine::payload::{Framer, Kind, Upper};
-use crate::stack::peer::{Partner, QUICK};
+use crate::stack::peer::{Partner, Peer, QUICK};
 use crate::transport::{PeerId, TransportCommand, TransportEvent, Upgrade};
 
 impl Webrtc {
     /// Lets the layer above write as much as there is room for, the quick before the bulk.
     pub(super) fn write(&mut self, cx: &mut Cx<'_>, id: PeerId, upper: &mut dyn Upper) {
-        let Some(entry) = self.peers.get_mut(id) else { return };
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let Self { peers, scratch, counters, config, .. } = self;
+        let Some(entry) = peers.get_mut(id) else { return };
         while let Some((channel, link)) = entry.next_writer() {
-            let most = if channel == QUICK && entry.partner == Partner::Own { 1200 } else { self.config.packet };
-            if entry.peer.room(most) < most {
-                break;
+            let is_own = entry.partner == Partner::Own;
+            let room = if channel == QUICK && is_own { 1200 } else { config.packet };
+            if entry.peer.room(room) < room {
+                return;
             }
-            let mut message = Written { bytes: &mut scratch, kind: Kind::Binary, room: most };
-            message.bytes.clear();
+            let mut message = Written { peer: &mut entry.peer, cx, scratch, channel, room, is_written: true };
             if !upper.supply(link, &mut message) {
                 entry.wants[channel] = false;
-                continue;
-            }
-            let binary = message.kind == Kind::Binary;
-            if scratch.is_empty() || !entry.peer.write(cx, channel, binary, &scratch) {
-                self.counters.unwritten += 1;
-                if entry.partner == Partner::Own {
-                    break;
+            } else if !message.is_written {
+                counters.unwritten += 1;
+                if is_own {
+                    return;
                 }
             }
         }
-        if scratch.capacity() > self.config.packet * 2 {
-            scratch = Vec::new();
-        }
-        self.scratch = scratch;
     }
 
     pub(super) fn on_command(&mut self, cx: &mut Cx<'_>, command: TransportCommand) {
@@ -70,18 +63,35 @@ impl Webrtc {
     }
 }
 
-/// One message that the layer above writes.
-struct Written<'a> {
-    bytes: &'a mut Vec<u8>,
-    kind: Kind,
+/// One message, from the layer above to the engine.
+struct Written<'a, 'b> {
+    peer: &'a mut Peer,
+    cx: &'a mut Cx<'b>,
+    scratch: &'a mut Vec<u8>,
+    channel: usize,
     room: usize,
+    is_written: bool,
 }
 
-impl Framer for Written<'_> {
+impl Written<'_, '_> {
+    fn write(&mut self, kind: Kind, message: &[u8]) {
+        let is_binary = kind == Kind::Binary;
+        self.is_written = !message.is_empty() && self.peer.write(self.cx, self.channel, is_binary, message);
+    }
+}
+
+impl Framer for Written<'_, '_> {
+    /// What comes in two parts, as no session's message does, is put together first.
     fn message(&mut self, kind: Kind, head: &[u8], body: &[u8]) {
-        self.kind = kind;
-        self.bytes.extend_from_slice(head);
-        self.bytes.extend_from_slice(body);
+        if head.is_empty() {
+            return self.write(kind, body);
+        }
+        let mut whole = std::mem::take(self.scratch);
+        whole.clear();
+        whole.extend_from_slice(head);
+        whole.extend_from_slice(body);
+        self.write(kind, &whole);
+        *self.scratch = whole;
     }
 
     fn room(&self) -> usize {

@@ -2,6 +2,7 @@
 //! lane.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -170,7 +171,7 @@ impl Transport for Pipes {
                 assert!(self.peers.is_empty(), "the hub ends its peers first");
                 self.outbox.event(TransportEvent::Stopped);
             }
-            Input::Command(_) | Input::Datagram(..) => {}
+            Input::Command(_) | Input::Datagrams(..) => {}
         }
     }
 
@@ -266,6 +267,12 @@ impl Upgrade for Pipes {
     fn moves(&self) -> u64 {
         let Outlook { ipv4, ipv6, .. } = self.outlook();
         u64::from(ipv4) | u64::from(ipv6) << 1
+    }
+
+    fn revision(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.outlook()).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn outlook(&self) -> Outlook {

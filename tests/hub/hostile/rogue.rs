@@ -252,7 +252,7 @@ impl Machine for Rogue {
         match input {
             Input::Timeout => self.program.handle(cx, Input::Timeout),
             Input::Receive(port, data) => self.program.handle(cx, Input::Receive(port, data)),
-            Input::Datagram(port, datagram) => self.program.handle(cx, Input::Datagram(port, datagram)),
+            Input::Datagrams(port, datagrams) => self.program.handle(cx, Input::Datagrams(port, datagrams)),
             Input::Port(port, change) => self.program.handle(cx, Input::Port(port, change)),
             Input::Command(never) => match never {},
         }

@@ -45,7 +45,7 @@ impl Machine for Someone {
             Self::Raw(raw) => match input {
                 Input::Receive(port, data) => raw.handle(cx, port, data),
                 Input::Port(port, change) => raw.on_port(cx, port, &change),
-                Input::Datagram(..) | Input::Timeout | Input::Command(_) => {}
+                Input::Datagrams(..) | Input::Timeout | Input::Command(_) => {}
             },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use switchboard::machine::datagram::{Datagram, Transmit};
+use switchboard::machine::datagram::{Datagrams, Transmit};
 use switchboard::machine::ids::PortId;
 use switchboard::machine::port::{PortChange, PortRequest, PortSpec};
 use switchboard::machine::{Cx, Fill, Input, Machine};
@@ -77,13 +77,11 @@ impl Lab {
         for Sent { source, transmit, mut data } in std::mem::take(&mut self.datagrams) {
             let found = self.nodes.iter_mut().find_map(|node| Some((node.sockets.at(transmit.destination)?, node)));
             let Some((port, node)) = found else { continue };
-            for data in data.chunks_mut(transmit.segment) {
-                self.carried += 1;
-                let destination = Some(transmit.destination.ip());
-                let datagram = Datagram { source, destination, ecn: None, data };
-                node.act(self.now, |hub, cx| hub.handle(cx, Input::Datagram(port, datagram)));
-                node.drain(self.now);
-            }
+            self.carried += data.len().div_ceil(transmit.segment);
+            let destination = Some(transmit.destination.ip());
+            let datagrams = Datagrams::new(source, destination, None, transmit.segment, &mut data);
+            node.act(self.now, |hub, cx| hub.handle(cx, Input::Datagrams(port, datagrams)));
+            node.drain(self.now);
         }
     }
 }

@@ -66,9 +66,11 @@ impl Machine for Echo {
 
     fn handle(&mut self, _: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
-            Input::Datagram(_, datagram) => {
-                self.heard += 1;
-                self.say(datagram.source);
+            Input::Datagrams(_, datagrams) => {
+                for datagram in datagrams {
+                    self.heard += 1;
+                    self.say(datagram.source);
+                }
             }
             Input::Port(_, PortChange::Opened { .. }) => self.is_ready = !self.outbox.is_empty(),
             _ => {}

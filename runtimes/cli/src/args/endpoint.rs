@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
+use switchboard::stack::peer::EngineKind;
 use switchboard::wire::identity::{Address, EndpointId};
 
 use super::{EXIT_CODES, seconds};
@@ -41,6 +42,10 @@ pub(crate) struct EndpointArgs {
     /// Which of our addresses the other endpoint may learn on a direct path: all, or relay for those at TURN servers
     #[arg(long, env = "SWITCHBOARD_CANDIDATES", value_name = "KINDS")]
     pub(crate) candidates: Option<String>,
+
+    /// What carries direct paths: data, this program's own, or str0m; the other endpoint may have either
+    #[arg(long, env = "SWITCHBOARD_ENGINE", value_name = "ENGINE", default_value = "data")]
+    pub(crate) engine: EngineKind,
 
     /// Write what happens to standard error as JSON, one object a line
     #[arg(long)]

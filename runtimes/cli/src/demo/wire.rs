@@ -44,7 +44,7 @@ pub(super) struct Wired {
 impl Transport for Wired {
     fn handle(&mut self, cx: &mut Cx<'_>, input: Input<'_, TransportCommand>, upper: &mut dyn Upper) {
         match input {
-            Input::Datagram(..) if self.wire.is_cut() => {}
+            Input::Datagrams(..) if self.wire.is_cut() => {}
             input => self.peers.handle(cx, input, upper),
         }
     }
@@ -89,5 +89,9 @@ impl Upgrade for Wired {
 
     fn moves(&self) -> u64 {
         self.peers.moves()
+    }
+
+    fn revision(&self) -> u64 {
+        self.peers.revision()
     }
 }

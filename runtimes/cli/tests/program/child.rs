@@ -32,6 +32,7 @@ impl Program {
             .env_remove("SWITCHBOARD_RELAYS")
             .env_remove("SWITCHBOARD_ICE_SERVERS")
             .env_remove("SWITCHBOARD_CANDIDATES")
+            .env_remove("SWITCHBOARD_ENGINE")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -100,7 +100,7 @@ impl Machine for Node {
             Input::Timeout => self.on_timeout(cx.now),
             Input::Receive(port, bytes) => self.on_bytes(port, bytes),
             Input::Port(port, change) => self.on_change(port, change),
-            Input::Datagram(..) | Input::Command(()) => {}
+            Input::Datagrams(..) | Input::Command(()) => {}
         }
     }
 

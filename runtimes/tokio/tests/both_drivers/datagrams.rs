@@ -180,7 +180,7 @@ impl Machine for Peer {
 
     fn handle(&mut self, _: &mut Cx<'_>, input: Input<'_, ()>) {
         match input {
-            Input::Datagram(_, datagram) => self.on_datagram(&datagram),
+            Input::Datagrams(_, datagrams) => datagrams.for_each(|one| self.on_datagram(&one)),
             Input::Port(_, change) => self.on_change(change),
             Input::Timeout | Input::Receive(..) | Input::Command(()) => {}
         }

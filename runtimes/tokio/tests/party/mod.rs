@@ -114,7 +114,7 @@ impl Machine for Party {
             Input::Receive(port, bytes) => self.on_bytes(port, bytes),
             Input::Port(port, change) => self.on_change(port, change),
             Input::Timeout => self.on_timeout(cx.now),
-            Input::Datagram(..) | Input::Command(()) => {}
+            Input::Datagrams(..) | Input::Command(()) => {}
         }
     }
 

@@ -160,7 +160,7 @@ impl Pair {
         let mut word = vec![self.round.sent as u8; 1 + self.round.sent * 10];
         word[0] = u8::from(self.round.by_channel);
         self.round.sent += 1;
-        self.both[0].send(cx, one, other, word);
+        self.both[0].send(cx, one, other, &word);
     }
 
     /// The second sends back what it gets, the first counts.
@@ -174,7 +174,7 @@ impl Pair {
                     self.round.back.insert(words);
                     self.send_next(cx);
                 }
-                _ => _ = self.both[1].send(cx, local, source, words),
+                _ => _ = self.both[1].send(cx, local, source, &words),
             }
         }
         if self.round.back.len() == WORDS {
@@ -196,10 +196,12 @@ impl Machine for Pair {
                     self.both[which].on_port(cx, port, change);
                 }
             }
-            Input::Datagram(port, datagram) => {
+            Input::Datagrams(port, datagrams) => {
                 let Some(which) = self.both.iter().position(|gatherer| gatherer.owns(port)) else { return };
-                if let Some(inbound) = self.both[which].on_datagram(cx, port, datagram) {
-                    Self::keep(inbox, which, &inbound);
+                for datagram in datagrams {
+                    if let Some(inbound) = self.both[which].on_datagram(cx, port, datagram) {
+                        Self::keep(inbox, which, &inbound);
+                    }
                 }
             }
             Input::Receive(port, data) => {

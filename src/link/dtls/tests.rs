@@ -1,0 +1,8 @@
+//! Two ends, in memory and virtual time.
+
+mod dimpl_partner;
+mod hostile;
+mod key_update;
+pub(super) mod nonces;
+mod pair;
+mod set_up;

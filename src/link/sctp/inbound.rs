@@ -1,0 +1,307 @@
+//! The receiving half of an association: DATA in, messages out, acknowledgements back.
+//!
+//! An [`Inbound`] takes in chunks, says when an acknowledgement is due and writes it, and lends messages that are
+//! whole. It knows no packets' headers; the association drives it.
+//!
+//! # How it works
+//!
+//! *Which TSNs have come* is in [`sequence`]: a number and few ranges above it. *When to acknowledge* is in [`acks`].
+//! *Fragments become messages* in [`assembly`], in order by copying once, out of order by way of [`parts`] and [`cells`].
+//! *Messages wait* in [`inbox`] until they are taken; one that is taken is lent from where it lies.
+//!
+//! *The window* is what [`Config::receive_window`] leaves beside the messages that wait and the fragments out of order,
+//! each with what it costs beyond its bytes. The one message in the making does not count: else a message larger than the
+//! window would never become whole. Of that little which makes no packet's worth, nothing is told. When unfinished
+//! messages alone fill the window, taking messages can't open it; then the peer is told what it may exceed it by.
+//!
+//! *What does not fit* is not taken, and so not acknowledged; the peer sends it again. Data out of order must fit the
+//! window. The next in order is what all else waits for: it may exceed the window by a message and [`SLACK`]. If even
+//! that is used up by unfinished messages of many streams, so that nothing could be taken and nothing become whole, the
+//! association is broken ([`Broken::UnfinishedMessages`]) rather than stuck.
+//!
+//! # Bounds
+//!
+//! [`Config::receive_window`] + [`Config::max_message`] + [`SLACK`] in bytes that count, whatever a peer sends. Memory is
+//! at most about twice that: buffers are filled at least to half, and cells of 128 bytes count as such. Streams cost four
+//! bytes each, those of all 65,535 together 264 KiB. Ranges, gap blocks and duplicates are few. No chunk costs more time
+//! than its bytes and the logarithm of what waits; nothing is allocated per message or packet while they come in order,
+//! and out of order only nodes of search trees. [`trim`](Inbound::trim) gives memory back.
+
+mod acks;
+mod assembly;
+mod cells;
+mod inbox;
+mod parts;
+mod queue;
+mod sequence;
+mod statistics;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use super::config::{Agreed, Config};
+use super::error::Broken;
+use crate::machine::Deadline;
+use crate::machine::time::Instant;
+use crate::wire::sctp::{Data, Forward, Packet, Tsn};
+use acks::Acks;
+use assembly::Assembly;
+use inbox::Inbox;
+use queue::OVERHEAD;
+use sequence::{Number, Sequence, Verdict};
+pub use statistics::InboundStatistics;
+
+/// Bytes that the next chunk in order may exceed all bounds by: it has less.
+const SLACK: usize = 64 << 10;
+
+/// A message that was taken; its bytes are lent until the next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Received<'a> {
+    pub(super) stream: u16,
+    pub(super) ppid: u32,
+    pub(super) bytes: &'a [u8],
+}
+
+/// What would be taken next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) stream: u16,
+    pub(super) ppid: u32,
+    pub(super) len: usize,
+    /// It is no message, but a mark left by [`Inbound::mark`].
+    pub(super) is_mark: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbound {
+    receive_window: usize,
+    max_message: usize,
+    /// Windows below are told as zero.
+    least_window: usize,
+    streams: u16,
+    sequence: Sequence,
+    acks: Acks,
+    assembly: Assembly,
+    inbox: Inbox,
+    invalid_stream: Option<u16>,
+    statistics: InboundStatistics,
+}
+
+impl Inbound {
+    pub(super) fn new(config: &Config) -> Self {
+        let receive_window = config.receive_window as usize;
+        Self {
+            receive_window,
+            max_message: config.max_message,
+            least_window: (receive_window / 4).min(config.packet),
+            streams: 0,
+            sequence: Sequence::new(Tsn(0)),
+            acks: Acks::new(config),
+            assembly: Assembly::new(config),
+            inbox: Inbox::default(),
+            invalid_stream: None,
+            statistics: InboundStatistics::default(),
+        }
+    }
+
+    /// The peer is known; its first DATA chunk will have that number.
+    pub(super) fn start(&mut self, first: Tsn, agreed: Agreed) {
+        self.sequence = Sequence::new(first);
+        self.streams = agreed.inbound_streams;
+        self.assembly.start(agreed);
+    }
+
+    /// Takes in a chunk.
+    #[inline]
+    pub(super) fn on_data(&mut self, _now: Instant, data: &Data<'_>) -> Result<(), Broken> {
+        if data.is_interleaved != self.assembly.is_interleaved() {
+            return Err(Broken::WrongDataKind);
+        }
+        let number = self.sequence.number(data.tsn);
+        match self.sequence.judge(number) {
+            Verdict::Next if self.has_room_for_next(data.payload.len()) => self.accept(data, number, true),
+            Verdict::Next => self.refuse_next(),
+            Verdict::Ahead if self.used() + data.payload.len() <= self.receive_window => {
+                self.statistics.out_of_order += 1;
+                self.accept(data, number, false)
+            }
+            Verdict::Ahead => {
+                self.refuse();
+                Ok(())
+            }
+            Verdict::Duplicate => {
+                self.statistics.duplicates += 1;
+                self.acks.on_duplicate(data.tsn);
+                Ok(())
+            }
+            Verdict::TooFar | Verdict::TooScattered => {
+                self.statistics.too_far += 1;
+                self.acks.on_trouble();
+                Ok(())
+            }
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a chunk has fewer than 65,536 bytes")]
+    fn accept(&mut self, data: &Data<'_>, number: Number, is_next: bool) -> Result<(), Broken> {
+        let is_urgent = data.is_immediate || !is_next || self.sequence.has_gaps();
+        self.sequence.insert(number);
+        self.acks.on_data(data.payload.len() as u32, is_urgent);
+        if data.stream >= self.streams {
+            self.statistics.invalid_stream += 1;
+            self.invalid_stream = Some(data.stream);
+            return Ok(());
+        }
+        self.assembly.on_data(data, number, is_next, &mut self.inbox)
+    }
+
+    /// What counts to the window.
+    #[inline]
+    const fn used(&self) -> usize {
+        self.inbox.charge() + self.assembly.charge()
+    }
+
+    #[inline]
+    const fn has_room_for_next(&self, len: usize) -> bool {
+        self.used() + self.assembly.making() + len <= self.receive_window + self.max_message + SLACK
+    }
+
+    #[cold]
+    fn refuse_next(&mut self) -> Result<(), Broken> {
+        self.refuse();
+        if self.inbox.charge() == 0 { Err(Broken::UnfinishedMessages) } else { Ok(()) }
+    }
+
+    #[cold]
+    const fn refuse(&mut self) {
+        self.statistics.no_room += 1;
+        self.acks.on_trouble();
+    }
+
+    /// The peer gives up all up to a TSN.
+    pub(super) fn on_forward(&mut self, _now: Instant, forward: &Forward<'_>) -> Result<(), Broken> {
+        if !self.assembly.has_forward() || forward.is_interleaved != self.assembly.is_interleaved() {
+            return Err(Broken::UnexpectedForward);
+        }
+        self.acks.on_trouble();
+        let number = self.sequence.number(forward.cumulative);
+        if number >= self.sequence.reached() {
+            self.assembly.on_forward(forward, number, &mut self.inbox);
+            self.sequence.forward(number);
+        }
+        Ok(())
+    }
+
+    /// All chunks of a packet have been taken in.
+    #[inline]
+    pub(super) fn packet_ends(&mut self, now: Instant) {
+        self.acks.packet_ends(now);
+    }
+
+    /// Whether an acknowledgement must go.
+    #[inline]
+    pub(super) fn wants_sack(&self, now: Instant) -> bool {
+        self.acks.is_due(now)
+    }
+
+    /// Whether an acknowledgement may ride along.
+    #[inline]
+    pub(super) const fn has_unacknowledged(&self) -> bool {
+        self.acks.is_pending()
+    }
+
+    /// Writes an acknowledgement, if there is room.
+    pub(super) fn fill_sack(&mut self, _now: Instant, packet: &mut Packet<'_>) {
+        let window = self.window();
+        let is_written = packet.sack(self.cumulative(), window, self.sequence.gaps(), self.acks.duplicates());
+        if is_written {
+            self.acks.written(window);
+        }
+    }
+
+    /// When an acknowledgement is due.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.acks.deadline()
+    }
+
+    /// What would be taken next.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<Next> {
+        self.inbox.peek()
+    }
+
+    /// Takes the next message, or mark; taking opens the window.
+    #[inline]
+    pub(super) fn take(&mut self, _now: Instant) -> Option<Received<'_>> {
+        let next = self.inbox.peek()?;
+        if !next.is_mark {
+            self.statistics.messages += 1;
+            self.statistics.bytes += next.len as u64;
+        }
+        let waiting = self.inbox.charge().saturating_sub(next.len + OVERHEAD);
+        self.acks.on_window(self.window_beside(waiting));
+        self.inbox.take()
+    }
+
+    /// Keeps messages of a stream here, while those of others pass; or lets them go.
+    pub(super) fn hold(&mut self, stream: u16, is_held: bool) {
+        self.inbox.hold(stream, is_held);
+    }
+
+    /// Leaves a mark of a stream behind the messages that are whole.
+    pub(super) fn mark(&mut self, stream: u16) {
+        self.inbox.mark(stream);
+    }
+
+    /// The peer has begun a stream anew.
+    pub(super) fn reset(&mut self, stream: u16) {
+        self.assembly.reset(stream);
+    }
+
+    /// A stream that does not exist, on which data has come since the last call (RFC 9260, section 6.5).
+    pub(super) const fn take_invalid_stream(&mut self) -> Option<u16> {
+        self.invalid_stream.take()
+    }
+
+    /// All up to this one has come.
+    pub(super) fn cumulative(&self) -> Tsn {
+        self.sequence.cumulative()
+    }
+
+    /// The window that the peer is told.
+    pub(super) fn window(&self) -> u32 {
+        self.window_beside(self.inbox.charge())
+    }
+
+    /// The window beside messages that wait with so many bytes.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the whole window has 32 bits")]
+    const fn window_beside(&self, waiting: usize) -> u32 {
+        let free = self.receive_window.saturating_sub(waiting + self.assembly.charge());
+        match free {
+            _ if free >= self.least_window => free as u32,
+            _ if waiting == 0 => self.window_of_the_unfinished(),
+            _ => 0,
+        }
+    }
+
+    /// The window when unfinished messages alone fill it: what may be exceeded for the next in order.
+    #[cold]
+    #[expect(clippy::cast_possible_truncation, reason = "a message and what may be exceeded have fewer bits")]
+    const fn window_of_the_unfinished(&self) -> u32 {
+        let most = self.receive_window + self.max_message;
+        most.saturating_sub(self.assembly.charge() + self.assembly.making()) as u32
+    }
+
+    /// Gives memory back that nothing needs.
+    pub(super) fn trim(&mut self) {
+        self.inbox.trim();
+        self.assembly.trim();
+        self.sequence.trim();
+    }
+
+    pub(super) fn statistics(&self) -> InboundStatistics {
+        InboundStatistics { stale: self.assembly.dropped(), window: self.window(), ..self.statistics }
+    }
+}

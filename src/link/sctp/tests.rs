@@ -1,0 +1,10 @@
+//! Two associations in memory, in virtual time.
+
+#![allow(clippy::disallowed_methods)]
+
+mod bench;
+mod channels;
+mod hostile;
+mod loss;
+mod setup;
+mod shutdown;

@@ -1,0 +1,138 @@
+//! Whatever the network does: reliable channels deliver all exactly once, ordered ones in order, the others a subset
+//! without repetitions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::bench::{ANN, BOB, Bench, Link, both, kinds, seconds};
+use crate::link::sctp::{ChannelConfig, Config, Reliability};
+use crate::machine::rng::Rng;
+
+const SEEDS: u64 = 60;
+
+/// A message tells its number, and its length and bytes follow from that and a seed.
+fn message(seed: u64, stream: u16, number: u32, most: u64) -> Vec<u8> {
+    let mut rng = Rng::from_u64(seed ^ u64::from(stream) << 32 ^ u64::from(number) << 48);
+    let len = if rng.chance(0.5) { rng.below(60) } else { rng.below(most) };
+    let mut bytes = vec![0; len as usize + 4];
+    rng.fill(&mut bytes);
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+fn link(rng: &mut Rng) -> Link {
+    Link {
+        delay: Duration::from_millis(1 + rng.below(50)),
+        jitter: Duration::from_millis(rng.below(60)),
+        loss: rng.below(31) as f64 / 100.0,
+        duplication: rng.below(20) as f64 / 100.0,
+    }
+}
+
+struct Sent {
+    config: ChannelConfig,
+    count: u32,
+}
+
+/// Both sides send on every kind of channel; what came is compared with what was sent.
+fn play(seed: u64, config: Config, most: u64, count: u32) {
+    let mut rng = Rng::from_u64(seed);
+    let link = link(&mut rng);
+    let mut bench = Bench::new(seed, link, both(config));
+    bench.signal();
+    let mut sent: [BTreeMap<u16, Sent>; 2] = Default::default();
+    for end in [ANN, BOB] {
+        for config in kinds() {
+            let negotiated = Some(100 * end as u16 + sent[end].len() as u16);
+            let config = ChannelConfig { negotiated, ..config };
+            bench.open(1 - end, config.clone());
+            let stream = bench.open(end, config.clone());
+            sent[end].insert(stream, Sent { config, count: 0 });
+        }
+    }
+    for _ in 0..count * 16 {
+        let end = rng.below(2) as usize;
+        let stream = 100 * end as u16 + rng.below(8) as u16;
+        let entry = sent[end].get_mut(&stream).unwrap();
+        if entry.count < count && bench.write(end, stream, &message(seed, stream, entry.count, most)) {
+            entry.count += 1;
+        }
+        if rng.chance(0.3) {
+            bench.run(Duration::from_millis(rng.below(20)));
+        }
+    }
+    let is_quiet = |bench: &Bench| bench.ends.iter().all(|end| end.association.outbound.is_idle());
+    assert!(bench.run_until(seconds(300), is_quiet), "seed {seed}, {link:?}: not all was delivered");
+    for end in [ANN, BOB] {
+        assert!(bench.ends[end].over().is_none(), "seed {seed}: {:?}", bench.ends[end].over());
+        for (stream, sent) in &sent[end] {
+            check(&bench, 1 - end, *stream, sent, seed, most);
+        }
+    }
+}
+
+fn check(bench: &Bench, end: usize, stream: u16, sent: &Sent, seed: u64, most: u64) {
+    let context = format!("seed {seed}, stream {stream}, {:?}", sent.config);
+    let came = bench.ends[end].messages.iter().filter(|came| came.stream == stream);
+    let mut numbers = Vec::new();
+    for came in came {
+        let number = u32::from_be_bytes(came.bytes[..4].try_into().unwrap());
+        assert_eq!(came.bytes, message(seed, stream, number, most), "{context}");
+        numbers.push(number);
+    }
+    let mut sorted = numbers.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), numbers.len(), "{context}: one came twice");
+    assert!(!sent.config.is_ordered || sorted == numbers, "{context}: out of order");
+    assert!(sorted.last().is_none_or(|last| *last < sent.count), "{context}");
+    if sent.config.reliability == Reliability::Reliable {
+        assert_eq!(sorted.len(), sent.count as usize, "{context}: one is missing");
+    }
+}
+
+#[test]
+fn every_kind_of_channel_keeps_its_promise() {
+    for seed in 0..SEEDS {
+        play(seed, Config::default(), 3_000, 40);
+    }
+}
+
+#[test]
+fn every_kind_of_channel_keeps_its_promise_with_interleaving() {
+    for seed in 0..SEEDS {
+        play(seed, Config { interleaving: true, zero_checksum: true, ..Config::default() }, 3_000, 40);
+    }
+}
+
+#[test]
+fn every_kind_of_channel_keeps_its_promise_with_windows_smaller_than_a_message() {
+    for seed in 0..SEEDS {
+        let config = Config { receive_window: 4_096, interleaving: seed % 2 == 0, ..Config::default() };
+        play(seed, config, 20_000, 10);
+    }
+}
+
+#[test]
+fn the_same_seed_sends_the_same_packets() {
+    let record = |seed| {
+        let packets = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let copy = packets.clone();
+        let mut bench = Bench::new(seed, Link { loss: 0.1, ..Link::GOOD }, both(Config::default()));
+        bench.meddle = Some(Box::new(move |_, packet| {
+            copy.borrow_mut().push(packet.clone());
+            true
+        }));
+        bench.listen(BOB);
+        bench.connect(ANN);
+        let stream = bench.open(ANN, ChannelConfig::default());
+        for _ in 0..20 {
+            bench.write(ANN, stream, &[5; 3_000]);
+            bench.run(Duration::from_millis(20));
+        }
+        bench.run(seconds(10));
+        packets.take()
+    };
+    assert_eq!(record(3), record(3));
+    assert_ne!(record(3), record(4));
+}
