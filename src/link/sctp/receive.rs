@@ -45,12 +45,13 @@ impl Association {
         self.answer_invalid_stream();
         self.reset.on_cumulative(self.inbound.cumulative());
         self.take_resets(now);
-        self.refuse_stream();
         if has_data && self.state == State::ShutdownSent {
             self.repeat_shutdown(now);
         }
         self.settle(now);
-        self.take_control(now);
+        if !self.has_message() {
+            self.take_control(now);
+        }
         self.touch(now);
     }
 
@@ -69,15 +70,6 @@ impl Association {
             self.dropped.state += 1;
         } else if let Err(broken) = self.inbound.on_data(now, data) {
             self.break_off(broken);
-        }
-    }
-
-    /// Tells of a stream that does not exist (RFC 9260, section 6.5).
-    #[inline]
-    fn refuse_stream(&mut self) {
-        if let Some(stream) = self.inbound.take_invalid_stream() {
-            let [high, low] = stream.to_be_bytes();
-            self.answer(Answer::Error(cause::INVALID_STREAM, vec![high, low, 0, 0]));
         }
     }
 

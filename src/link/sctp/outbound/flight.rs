@@ -100,16 +100,16 @@ impl Flight {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, chunk: Chunk) {
         self.chunks.push_back(chunk);
     }
 
-    /// Takes the first chunk out.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<Chunk> {
-        let chunk = self.chunks.pop_front()?;
-        self.base += 1;
-        Some(chunk)
+    /// Takes the first chunks out, up to that serial.
+    pub(super) fn advance(&mut self, below: u64) {
+        let count = usize::try_from(below - self.base).map_or(self.chunks.len(), |count| count.min(self.chunks.len()));
+        self.chunks.drain(..count);
+        self.base += count as u64;
     }
 
     #[inline]

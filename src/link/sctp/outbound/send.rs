@@ -191,7 +191,7 @@ impl Outbound {
         let is_locked = !is_cut && !self.is_interleaved();
         self.streams.on_cut(slot, len, size, is_locked);
         if is_cut {
-            self.streams.pop(&mut self.messages, slot);
+            self.streams.finish(&mut self.messages, slot);
         }
         self.put(packet, self.flight.end(), &chunk, false);
         if self.flight.is_empty() {
