@@ -80,7 +80,8 @@ impl Dialogue {
     /// Has each side write `count` messages on a channel that both sides have agreed on.
     pub(crate) fn agree(&mut self, spec: Spec, count: usize) {
         let salt = 2 * self.channels.len() as u64;
-        let lanes = [0, 1].map(|side| Lane::new(&spec, salt + side, count));
+        let lane = |side: usize| Lane::new(&spec, salt + side as u64, count, self.pair.sides[side].largest());
+        let lanes = [0, 1].map(lane);
         self.channels.push(Channel { spec, names: [None; 2], is_closed: [false; 2], lanes });
     }
 
@@ -91,10 +92,10 @@ impl Dialogue {
         });
         self.last_message = self.pair.now;
         self.until("quiet", |dialogue| dialogue.pair.now >= dialogue.last_message + QUIET);
-        for channel in &self.channels {
-            for lane in &channel.lanes {
-                let least = if matches!(channel.spec.limit, Limit::Lifetime(_)) { 0.0 } else { LEAST_SHARE };
-                assert!(lane.count > 0 && lane.share() >= least, "{:?}: only {} arrived", channel.spec, lane.count);
+        for Channel { spec, lanes, .. } in &self.channels {
+            for (side, lane) in lanes.iter().enumerate() {
+                let is_enough = matches!(spec.limit, Limit::Lifetime(_)) || lane.share() >= LEAST_SHARE;
+                assert!(is_enough, "{spec:?}: only {} of side {side} arrived", lane.count);
             }
         }
     }
@@ -124,6 +125,15 @@ impl Dialogue {
         }
     }
 
+    fn report_lanes(&self) {
+        for Channel { spec, names, is_closed, lanes } in &self.channels {
+            println!("  {spec:?}, names {names:?}, closed {is_closed:?}");
+            for (side, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_complete()) {
+                println!("    side {side} has written {}, {} arrived", lane.written, lane.count);
+            }
+        }
+    }
+
     pub(crate) fn until(&mut self, what: &str, mut is_done: impl FnMut(&Self) -> bool) {
         let end = self.pair.now + PATIENCE;
         loop {
@@ -137,6 +147,7 @@ impl Dialogue {
             let next = end.min(self.pair.now + QUIET);
             if !self.pair.step(next) && next == end {
                 self.report();
+                self.report_lanes();
                 panic!("not {what} after {PATIENCE:?}; over: {:?}, connected: {:?}", self.over, self.is_connected);
             }
         }

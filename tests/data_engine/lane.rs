@@ -16,6 +16,7 @@ pub(crate) struct Lane {
     is_reliable: bool,
     salt: u64,
     total: usize,
+    largest: usize,
     pub(crate) written: usize,
     got: Vec<bool>,
     next: usize,
@@ -24,10 +25,10 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(spec: &Spec, salt: u64, total: usize) -> Self {
+    pub(crate) fn new(spec: &Spec, salt: u64, total: usize, largest: usize) -> Self {
         let (is_ordered, is_reliable) = (spec.is_ordered, spec.limit == Limit::None);
         let got = vec![false; total];
-        Self { is_ordered, is_reliable, salt, total, written: 0, got, next: 0, count: 0, bytes: 0 }
+        Self { is_ordered, is_reliable, salt, total, largest, written: 0, got, next: 0, count: 0, bytes: 0 }
     }
 
     /// The next message to be written, and whether it is binary.
@@ -70,7 +71,7 @@ impl Lane {
         let random = mixed(self.salt ^ (place as u64) << 20);
         let least = if self.is_numbered() { DIGITS } else { 0 };
         let len = match place % 50 {
-            7 if place % 400 == 7 && self.is_reliable => LARGEST,
+            7 if place % 400 == 7 && self.is_reliable => self.largest,
             3 => least + random as usize % (16 * 1024),
             0 => least,
             _ => least + random as usize % 300,

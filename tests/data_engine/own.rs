@@ -45,7 +45,7 @@ impl Partner for Own {
         let config = ChannelConfig {
             label: spec.label.clone(),
             protocol: "test".to_owned(),
-            ordered: spec.is_ordered,
+            is_ordered: spec.is_ordered,
             reliability: reliability(spec.limit),
             ..ChannelConfig::default()
         };

@@ -51,7 +51,7 @@ impl Pair {
     }
 
     fn send(&mut self, from: usize, datagram: Vec<u8>) {
-        assert!(datagram.len() <= 1280, "a datagram of {} bytes", datagram.len());
+        assert!(datagram.len() <= 1480, "a datagram of {} bytes", datagram.len());
         self.datagrams[from] += 1;
         if self.rng.chance(self.wire.loss) {
             self.lost += 1;

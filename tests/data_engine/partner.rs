@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use switchboard::machine::time::Instant;
 
+use crate::lane::LARGEST;
+
 pub(crate) mod dcsctp;
 pub(crate) mod str0m;
 
@@ -23,6 +25,11 @@ pub(crate) trait Partner {
     /// Whether it can open channels whose messages live for a time.
     fn limits_by_time(&self) -> bool {
         true
+    }
+
+    /// Bytes of the largest message that it can send.
+    fn largest(&self) -> usize {
+        LARGEST
     }
 
     /// Opens a channel, once it is connected; the name that this side has for it.

@@ -8,7 +8,7 @@ use switchboard::machine::Cx;
 use switchboard::machine::ids::Ids;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
-use switchboard::stack::peer::engine::{Engine, EngineConfig, EngineKind, Event, Local, Partner as With, Remote};
+use switchboard::stack::peer::engine::{Engine, EngineConfig, Event, Local, Partner as With, Remote};
 use switchboard::stack::peer::{ChannelSpec, Crypto};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 
@@ -32,7 +32,7 @@ impl Peer {
         let crypto = Crypto::new(epoch, &mut rng).expect("a certificate");
         let config = EngineConfig { partner: with, is_controlling: true, inbox: 1 << 20 };
         let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
-        let engine = Engine::new(&mut cx, EngineKind::Data, &crypto, config).expect("an engine");
+        let engine = Engine::new(&mut cx, &crypto, config).expect("an engine");
         Self { engine, rng, ids, addresses, packets: VecDeque::new() }
     }
 

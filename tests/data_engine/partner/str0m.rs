@@ -44,7 +44,7 @@ impl Str0m {
     /// A peer at the first of the addresses, towards one at the second.
     pub(crate) fn new(now: Instant, epoch: Epoch, addresses: [SocketAddr; 2], begin: Begin) -> Self {
         let mut rtc = RtcConfig::new()
-            .set_crypto_provider(str0m_provider())
+            .set_crypto_provider(str0m::crypto::from_feature_flags().into())
             .set_dtls_version(begin.version)
             .set_sctp_max_buffered_amount(MOST_BUFFERED)
             .clear_codecs()
@@ -141,10 +141,6 @@ impl Str0m {
     }
 }
 
-fn str0m_provider() -> str0m::crypto::CryptoProvider {
-    str0m::crypto::from_feature_flags()
-}
-
 fn spec_of(config: &ChannelConfig) -> Spec {
     let limit = match config.reliability {
         Reliability::Reliable => Limit::None,
@@ -179,6 +175,11 @@ impl Partner for Str0m {
         let at = self.epoch.std(now).expect("it is a moment");
         self.rtc.handle_input(Input::Timeout(at)).expect("str0m goes on");
         self.drain();
+    }
+
+    /// By its direct interface it is not told what the other side takes, and assumes this.
+    fn largest(&self) -> usize {
+        64 * 1024
     }
 
     fn open(&mut self, now: Instant, spec: &Spec) -> u16 {
