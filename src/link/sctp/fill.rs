@@ -33,7 +33,7 @@ impl Association {
             || match self.state {
                 State::Idle | State::Listening | State::Over => false,
                 State::CookieWait | State::CookieEchoed => self.is_setup_due(),
-                _ => self.is_session_due(now) || self.probe.is_due(now),
+                _ => self.is_session_due(now) || self.probe.is_due(),
             }
     }
 
@@ -111,7 +111,7 @@ impl Association {
 
     /// A probe of the path MTU: a HEARTBEAT, and padding up to the size that is tried.
     fn fill_probe(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        if !self.probe.is_due(now) {
+        if !self.probe.is_due() {
             return false;
         }
         let mut packet = Packet::begin(out, &header(self.remote_tag()), self.probe.size());
