@@ -58,7 +58,7 @@ fn rates(products: f64, flows: &[Flow], seed: u64) -> Vec<f64> {
 /// How far the mean share is from the middle of what is fair, and how far the share of the worst run is from a half.
 fn beside_cubic(plan: &Plan, name: &str, products: f64, middle: f64, width: f64) {
     let share = |seed, late| {
-        let flows = [Flow::bulk(Ebb).from_second(late), Flow::bulk(Cubic).from_second(1 - late)];
+        let flows = [Flow::bulk(Ebb).starting_at(late), Flow::bulk(Cubic).starting_at(1 - late)];
         let rates = rates(products, &flows, seed);
         100.0 * rates[0] / (rates[0] + rates[1])
     };
@@ -89,7 +89,7 @@ fn joiner(plan: &Plan, name: &str, products: f64) {
 }
 
 fn joins_after(products: f64, seed: u64) -> f64 {
-    let mut course = Course::new(link(products), &[Flow::bulk(Ebb), Flow::bulk(Ebb).from_second(20)], seed);
+    let mut course = Course::new(link(products), &[Flow::bulk(Ebb), Flow::bulk(Ebb).starting_at(20)], seed);
     course.run(20);
     let mut seconds: Vec<Vec<f64>> = Vec::new();
     loop {

@@ -28,7 +28,7 @@ fn two_flows_keep_a_deep_queue_short() {
 
 /// Seconds that a flow needs, joining after 20 s, until both are even over two seconds.
 fn joins_after(link: Link, seed: u64) -> f64 {
-    let mut course = Course::new(link, &[Flow::bulk(Ebb), Flow::bulk(Ebb).from_second(20)], seed);
+    let mut course = Course::new(link, &[Flow::bulk(Ebb), Flow::bulk(Ebb).starting_at(20)], seed);
     course.run(20.0);
     let mut seconds: Vec<Vec<f64>> = Vec::new();
     loop {
