@@ -85,7 +85,7 @@ impl Flow {
     }
 
     /// The same, later.
-    pub const fn from_second(self, second: u64) -> Self {
+    pub const fn starting_at(self, second: u64) -> Self {
         Self { start: Duration::from_secs(second), ..self }
     }
 }

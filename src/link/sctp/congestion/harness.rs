@@ -56,7 +56,7 @@ impl Flow {
     }
 
     /// The same, later.
-    pub(super) const fn from_second(self, second: u64) -> Self {
+    pub(super) const fn starting_at(self, second: u64) -> Self {
         Self { start: Duration::from_secs(second), ..self }
     }
 

@@ -169,7 +169,7 @@ impl Sender {
             acked += usize::from(std::mem::take(&mut sent.is_open)) * CHUNKS;
             newest = Some(*sent);
             self.top = self.top.max(seen.number);
-            marked = marked.or(seen.is_marked.then_some(seen.number));
+            marked = marked.or_else(|| seen.is_marked.then_some(seen.number));
         }
         if let Some(sent) = newest {
             self.account(now, acked, &sent, marked);

@@ -26,14 +26,14 @@ fn two_flows_keep_a_deep_queue_short() {
     expect("queue of two flows in 4 BDP", &seeds(2).map(queue).collect::<Vec<_>>(), 0.02..=0.2, 0.02..=0.15);
 }
 
-/// Seconds that a flow needs, joining after 20 s, until both are even over three seconds.
+/// Seconds that a flow needs, joining after 20 s, until both are even over two seconds.
 fn joins_after(link: Link, seed: u64) -> f64 {
-    let mut course = Course::new(link, &[Flow::bulk(Ebb), Flow::bulk(Ebb).from_second(20)], seed);
+    let mut course = Course::new(link, &[Flow::bulk(Ebb), Flow::bulk(Ebb).starting_at(20)], seed);
     course.run(20.0);
     let mut seconds: Vec<Vec<f64>> = Vec::new();
     loop {
         seconds.push(course.run(1.0));
-        let last = &seconds[seconds.len().saturating_sub(3)..];
+        let last = &seconds[seconds.len().saturating_sub(2)..];
         let shares = [0, 1].map(|flow| last.iter().map(|rates| rates[flow]).sum::<f64>());
         if jain(&shares) >= 0.95 || seconds.len() > 20 {
             return seconds.len() as f64;
