@@ -146,7 +146,7 @@ pub struct Dtls {
 
 enum State {
     Handshake(Box<Handshake>),
-    Records(Box<Records>),
+    Records(Records),
     Over,
 }
 
@@ -220,7 +220,7 @@ impl Dtls {
             self.events.push_back(Event::Connected);
         }
         if let Some(records) = handshake.successor(now).filter(|_| end.is_ok()) {
-            self.state = State::Records(Box::new(records));
+            self.state = State::Records(records);
         }
         end.unwrap_or_else(|end| self.end(end));
     }
