@@ -154,6 +154,15 @@ fn receive_12(
     Ok(())
 }
 
+/// How many forged records a connection may see, under all its keys (RFC 9147, section 4.5.3).
+pub(super) const MOST_FORGED: u64 = 1 << 36;
+
+/// Ends a connection that has seen too many forged records.
+#[inline]
+pub(super) const fn check(statistics: &Statistics) -> Result<(), End> {
+    if statistics.drops.forged < MOST_FORGED { Ok(()) } else { Err(End::Broken(Broken::TooManyForgeries)) }
+}
+
 /// What an alert that ends a connection says.
 pub(super) const fn end(description: u8) -> End {
     match description {

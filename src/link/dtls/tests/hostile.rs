@@ -1,7 +1,7 @@
 //! What anybody can send, and what a peer can: one test for each rule.
 
 use super::super::record::{ACK, ALERT, APPLICATION, HANDSHAKE, HEAD_13, Message, alert};
-use super::super::records::Records;
+use super::super::records::{MOST_FORGED, Records};
 use super::super::{Broken, Drops, Dtls, Event, State, Version};
 use super::dimpl_partner::VERSIONS;
 use super::key_update::{records13, sealed};
@@ -36,6 +36,18 @@ fn a_wrong_tag_is_a_forgery() {
             vec![datagram]
         });
         assert_eq!(drops, Drops { forged: 1, ..Drops::default() });
+    }
+}
+
+#[test]
+fn too_many_forgeries_end_the_connection() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        pair.ends[1].statistics.drops.forged = MOST_FORGED - 1;
+        let mut forged = data(&mut pair);
+        *forged.last_mut().unwrap() ^= 1;
+        pair.give(1, &mut forged);
+        assert_eq!(pair.events[1].last(), Some(&Event::Failed(Broken::TooManyForgeries)));
     }
 }
 
