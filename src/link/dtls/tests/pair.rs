@@ -27,6 +27,8 @@ pub(super) fn context(provider: Provider) -> Context {
     Context::new(provider, certificate.der().to_vec(), key.serialize_der(), *EPOCH)
 }
 
+type Mutate = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// Two ends: 0 is the client.
 pub(super) struct Pair {
     pub(super) ends: [Dtls; 2],
@@ -40,7 +42,7 @@ pub(super) struct Pair {
     /// Bytes of all datagrams.
     pub(super) wire: Vec<Vec<u8>>,
     /// Changes datagrams under way.
-    pub(super) mutate: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) mutate: Option<Mutate>,
     /// Delays each datagram by up to 40 ms, and repeats some.
     pub(super) jitter: Option<Rng>,
 }
