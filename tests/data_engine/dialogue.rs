@@ -81,7 +81,10 @@ impl Dialogue {
     /// Has each side write `count` messages on a channel that both sides have agreed on.
     pub(crate) fn agree(&mut self, spec: Spec, count: usize) {
         let salt = 2 * self.channels.len() as u64;
-        let lane = |side: usize| Lane::new(&spec, salt + side as u64, count, self.pair.sides[side].largest());
+        let lane = |side: usize| {
+            let partner = &self.pair.sides[side];
+            Lane::new(&spec, salt + side as u64, count, partner.smallest()..=partner.largest())
+        };
         let lanes = [0, 1].map(lane);
         self.channels.push(Channel { spec, names: [None; 2], is_closed: [false; 2], lanes });
     }

@@ -8,6 +8,7 @@ use switchboard::machine::Cx;
 use switchboard::machine::ids::Ids;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
+use switchboard::stack::peer::data::UNSENT;
 use switchboard::stack::peer::engine::{Engine, EngineConfig, Event, Local, Remote};
 use switchboard::stack::peer::{ChannelSpec, Crypto};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
@@ -100,7 +101,7 @@ impl Partner for Peer {
 
     fn write(&mut self, now: Instant, channel: u16, is_binary: bool, message: &[u8]) -> bool {
         self.with(now, |engine, cx| {
-            engine.room() >= message.len() && engine.write(cx, channel.into(), is_binary, message)
+            engine.room() >= message.len().min(UNSENT / 2) && engine.write(cx, channel.into(), is_binary, message)
         })
     }
 
