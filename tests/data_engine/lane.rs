@@ -4,6 +4,8 @@
 //! may be missing, each begins with its place, in eight digits; where all arrive in order there are shorter ones, empty
 //! ones among them.
 
+use std::ops::RangeInclusive;
+
 use crate::partner::{Limit, Spec};
 
 /// The largest message.
@@ -16,7 +18,7 @@ pub(crate) struct Lane {
     is_reliable: bool,
     salt: u64,
     total: usize,
-    largest: usize,
+    sizes: RangeInclusive<usize>,
     pub(crate) written: usize,
     got: Vec<bool>,
     next: usize,
@@ -25,10 +27,10 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(spec: &Spec, salt: u64, total: usize, largest: usize) -> Self {
+    pub(crate) fn new(spec: &Spec, salt: u64, total: usize, sizes: RangeInclusive<usize>) -> Self {
         let (is_ordered, is_reliable) = (spec.is_ordered, spec.limit == Limit::None);
         let got = vec![false; total];
-        Self { is_ordered, is_reliable, salt, total, largest, written: 0, got, next: 0, count: 0, bytes: 0 }
+        Self { is_ordered, is_reliable, salt, total, sizes, written: 0, got, next: 0, count: 0, bytes: 0 }
     }
 
     /// The next message to be written, and whether it is binary.
@@ -69,9 +71,9 @@ impl Lane {
 
     fn message(&self, place: usize) -> (bool, Vec<u8>) {
         let random = mixed(self.salt ^ (place as u64) << 20);
-        let least = if self.is_numbered() { DIGITS } else { 0 };
+        let least = if self.is_numbered() { DIGITS } else { *self.sizes.start() };
         let len = match place % 50 {
-            7 if place % 400 == 7 && self.is_reliable => self.largest,
+            7 if place % 400 == 7 && self.is_reliable => *self.sizes.end(),
             3 => least + random as usize % (16 * 1024),
             0 => least,
             _ => least + random as usize % 300,

@@ -32,6 +32,11 @@ pub(crate) trait Partner {
         LARGEST
     }
 
+    /// Bytes of the smallest message that it can send.
+    fn smallest(&self) -> usize {
+        0
+    }
+
     /// Opens a channel, once it is connected; the name that this side has for it.
     fn open(&mut self, now: Instant, spec: &Spec) -> u16;
 

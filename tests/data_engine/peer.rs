@@ -8,7 +8,8 @@ use switchboard::machine::Cx;
 use switchboard::machine::ids::Ids;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
-use switchboard::stack::peer::engine::{Engine, EngineConfig, Event, Local, Partner as With, Remote};
+use switchboard::stack::peer::data::UNSENT;
+use switchboard::stack::peer::engine::{Engine, EngineConfig, Event, Local, Remote};
 use switchboard::stack::peer::{ChannelSpec, Crypto};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 
@@ -27,10 +28,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A peer at the first of the addresses, towards one at the second.
-    pub(crate) fn new(now: Instant, epoch: Epoch, addresses: [SocketAddr; 2], with: With, seed: u64) -> Self {
+    pub(crate) fn new(now: Instant, epoch: Epoch, addresses: [SocketAddr; 2], config: EngineConfig, seed: u64) -> Self {
         let (mut rng, mut ids) = (Rng::from_u64(seed), Ids::new());
         let crypto = Crypto::new(epoch, &mut rng).expect("a certificate");
-        let config = EngineConfig { partner: with, is_controlling: true, inbox: 1 << 20 };
         let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
         let engine = Engine::new(&mut cx, &crypto, config).expect("an engine");
         Self { engine, rng, ids, addresses, packets: VecDeque::new() }
@@ -101,7 +101,7 @@ impl Partner for Peer {
 
     fn write(&mut self, now: Instant, channel: u16, is_binary: bool, message: &[u8]) -> bool {
         self.with(now, |engine, cx| {
-            engine.room() >= message.len() && engine.write(cx, channel.into(), is_binary, message)
+            engine.room() >= message.len().min(UNSENT / 2) && engine.write(cx, channel.into(), is_binary, message)
         })
     }
 

@@ -15,6 +15,9 @@ const MESSAGES: usize = 10_000;
 /// Who asks for the association: we, they, both.
 const ASKING: [[bool; 2]; 3] = [[true, false], [false, true], [true, true]];
 
+/// The window where messages interleave: it must take the unfinished ones of all channels.
+const WIDE: u32 = 4 << 20;
+
 const CLEAN: Wire = Wire { delay: Duration::from_millis(5), loss: 0.0 };
 const LOSSY: Wire = Wire { loss: 0.01, ..CLEAN };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use str0m::config::DtlsVersion;
 use switchboard::machine::time::{Epoch, Instant};
-use switchboard::stack::peer::engine::{Local, Partner as With, Remote};
+use switchboard::stack::peer::engine::{EngineConfig, Local, Partner as With, Remote, Version};
 
 use crate::dialogue::Dialogue;
 use crate::pair::{START, Wire};
@@ -32,7 +32,9 @@ fn dialogue(begin: Begin, wire: Wire, seed: u64, prepare: impl FnOnce(&mut Str0m
     let (now, epoch): (Instant, _) = (START, epoch());
     let addresses: [SocketAddr; 2] = ["192.0.2.1:1000", "192.0.2.2:2000"].map(|at| at.parse().expect("an address"));
     let with = if begin.is_snap { With::Own } else { With::Foreign };
-    let mut ours = Peer::new(now, epoch, addresses, with, seed);
+    let version = if begin.version == DtlsVersion::Dtls13 { Version::Dtls13 } else { Version::Dtls12 };
+    let config = EngineConfig { version, ..EngineConfig::new(with, true) };
+    let mut ours = Peer::new(now, epoch, addresses, config, seed);
     let mut theirs = Str0m::new(now, epoch, [addresses[1], addresses[0]], begin);
     let (our_side, their_side) = (remote(ours.local()), remote(theirs.local()));
     ours.start(now, &their_side, !begin.is_active);

@@ -64,15 +64,14 @@ impl Association {
 
     /// Whether [`recv`](Self::recv) has something.
     pub fn has_message(&mut self) -> bool {
-        self.take_control(self.now);
-        self.inbound.peek().is_some()
+        self.take_control(self.now)
     }
 
     /// Takes the next message; it is lent until the next call. Taking makes room for the peer.
     #[inline]
     pub fn recv(&mut self, now: Instant) -> Option<Message<'_>> {
         self.now = now;
-        if !self.has_message() && !self.take_control(now) {
+        if !self.is_for_the_user() && !self.take_control(now) {
             return None;
         }
         let received = self.inbound.take(now)?;
@@ -91,7 +90,7 @@ impl Association {
 
     /// Whether what comes next is for the user.
     #[inline]
-    pub(super) fn has_message(&mut self) -> bool {
+    fn is_for_the_user(&mut self) -> bool {
         self.inbound.peek().is_some_and(|next| matches!(self.judge(&next), Verdict::Deliver))
     }
 

@@ -182,6 +182,11 @@ impl Partner for Str0m {
         64 * 1024
     }
 
+    /// An empty one takes its place in the order, and is not sent: the channel stands still.
+    fn smallest(&self) -> usize {
+        1
+    }
+
     fn open(&mut self, now: Instant, spec: &Spec) -> u16 {
         let name = self.create(spec, None);
         self.on_timeout(now);
