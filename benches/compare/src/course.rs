@@ -102,6 +102,11 @@ impl End {
         Self { association, inbox: VecDeque::new(), deadline: None }
     }
 
+    fn arrived(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.inbox.front().filter(|(at, _)| *at <= now)?;
+        self.inbox.pop_front().map(|(_, packet)| packet)
+    }
+
     fn next(&self) -> Option<Instant> {
         let arrival = self.inbox.front().map(|(at, _)| *at);
         [arrival, self.deadline].into_iter().flatten().min()
@@ -163,7 +168,7 @@ impl Pair {
             self.begin(now);
         }
         for end in &mut self.ends {
-            while let Some((_, packet)) = end.inbox.pop_front_if(|(at, _)| *at <= now) {
+            while let Some(packet) = end.arrived(now) {
                 end.association.receive(now, &packet);
                 path.spare.push(packet);
             }

@@ -120,13 +120,13 @@ impl Sender {
 
     /// Does all that is due.
     pub(super) fn advance(&mut self, now: Instant, path: &mut Bottleneck, rng: &mut Rng) {
-        while let Some((_, seen)) = self.forth.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(seen) = arrived(&mut self.forth, now) {
             self.arrive(now, seen, path, rng);
         }
         if self.acknowledge_at.is_some_and(|at| at <= now) {
             self.acknowledge(now, path, rng);
         }
-        while let Some((_, upto)) = self.back.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(upto) = arrived(&mut self.back, now) {
             self.hear(now, upto);
         }
         if self.timeout().is_some_and(|at| at <= now) {
@@ -303,4 +303,10 @@ impl Sender {
             self.forth.push_back((at, Seen { number, is_marked }));
         }
     }
+}
+
+/// Takes what has arrived by now.
+fn arrived<T>(queue: &mut VecDeque<(Instant, T)>, now: Instant) -> Option<T> {
+    queue.front().filter(|(at, _)| *at <= now)?;
+    queue.pop_front().map(|(_, what)| what)
 }
