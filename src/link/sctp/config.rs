@@ -25,7 +25,7 @@ impl Default for Rto {
 
 /// What an association may take, and how it behaves.
 ///
-/// What a peer can make it hold is `receive_window`, plus `max_message` for one large message in the making, plus a
+/// What a peer can make it hold is `receive_window`, twice `max_message` for messages in the making, and 64 KiB, plus a
 /// state of less than 512 bytes and the two names of a channel for each of `max_channels`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {

@@ -30,6 +30,9 @@ pub enum Broken {
     /// FORWARD-TSN without agreement, or of the wrong kind (RFC 3758, section 3.3; RFC 8260, section 2.3).
     #[error("it skips messages without agreement")]
     UnexpectedForward,
+    /// FORWARD-TSN skips more than can ever have been sent: over a million TSNs (RFC 3758, section 3.6).
+    #[error("it skips what it never sent")]
+    SkippedUnsent,
     /// The INIT chunk that signalling brought can't be read, or leaves no streams (RFC 9260, section 3.3.2).
     #[error("the INIT chunk of the signalling is malformed")]
     MalformedInit,

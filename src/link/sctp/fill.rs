@@ -14,7 +14,12 @@ impl Association {
         self.now = now;
         self.settle(now);
         let start = out.len();
-        let is_filled = self.fill_alone(out) || self.fill_setup(now, out) || self.fill_session(now, out);
+        let is_filled = match self.state {
+            _ if self.control.has_alone() => self.fill_alone(out),
+            State::CookieWait | State::CookieEchoed => self.fill_setup(now, out),
+            State::Idle | State::Listening | State::Over => false,
+            _ => self.fill_session(now, out),
+        };
         if is_filled {
             self.packets_sent += 1;
             self.bytes_sent += (out.len() - start) as u64;
@@ -28,7 +33,7 @@ impl Association {
             || match self.state {
                 State::Idle | State::Listening | State::Over => false,
                 State::CookieWait | State::CookieEchoed => self.is_setup_due(),
-                _ => self.is_session_due(now) || self.probe.is_due(now),
+                _ => self.is_session_due(now) || self.probe.is_due(),
             }
     }
 
@@ -58,14 +63,10 @@ impl Association {
     }
 
     fn fill_setup(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let is_asking = match self.state {
-            State::CookieWait => true,
-            State::CookieEchoed => false,
-            _ => return false,
-        };
         if !self.is_setup_due() {
             return false;
         }
+        let is_asking = self.state == State::CookieWait;
         let tag = if is_asking { 0 } else { self.remote_tag() };
         let mut packet = Packet::begin(out, &header(tag), self.packet_size());
         if is_asking {
@@ -78,9 +79,6 @@ impl Association {
     }
 
     fn fill_session(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        if !self.state.is_established() {
-            return false;
-        }
         if !self.is_session_due(now) {
             return self.fill_probe(now, out);
         }
@@ -96,11 +94,15 @@ impl Association {
     }
 
     fn fill_chunks(&mut self, now: Instant, packet: &mut Packet<'_>) {
-        self.control.fill(packet);
+        if self.control.has_answers() {
+            self.control.fill(packet);
+        }
         if self.inbound.has_unacknowledged() {
             self.inbound.fill_sack(now, packet);
         }
-        self.reset.fill(now, packet, self.outbound.next_tsn());
+        if self.reset.is_due() {
+            self.reset.fill(now, packet, self.outbound.next_tsn());
+        }
         self.fill_heartbeat(packet);
         self.fill_shutdown(packet);
         self.outbound.fill(now, packet);
@@ -109,7 +111,7 @@ impl Association {
 
     /// A probe of the path MTU: a HEARTBEAT, and padding up to the size that is tried.
     fn fill_probe(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        if !self.probe.is_due(now) {
+        if !self.probe.is_due() {
             return false;
         }
         let mut packet = Packet::begin(out, &header(self.remote_tag()), self.probe.size());

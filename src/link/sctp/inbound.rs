@@ -10,18 +10,18 @@
 //! *Messages wait* in [`inbox`] until they are taken; one that is taken is lent from where it lies.
 //!
 //! *The window* is what [`Config::receive_window`] leaves beside the messages that wait and the fragments out of order,
-//! each with what it costs beyond its bytes. The one message in the making does not count: else a message larger than the
-//! window would never become whole. Of that little which makes no packet's worth, nothing is told. When unfinished
-//! messages alone fill the window, taking messages can't open it; then the peer is told what it may exceed it by.
+//! each with what it costs beyond its bytes. The one message in the making does not count, and as long as no message
+//! waits to be taken there is a window up to one message beyond: else messages larger than the window would never become
+//! whole. What is left and less than a packet, or than a quarter, is told as nothing.
 //!
 //! *What does not fit* is not taken, and so not acknowledged; the peer sends it again. Data out of order must fit the
-//! window. The next in order is what all else waits for: it may exceed the window by a message and [`SLACK`]. If even
+//! window. The next in order is what all else waits for: it may exceed all that by another message and [`SLACK`]. If even
 //! that is used up by unfinished messages of many streams, so that nothing could be taken and nothing become whole, the
-//! association is broken ([`Broken::UnfinishedMessages`]) rather than stuck.
+//! association is broken ([`Broken::UnfinishedMessages`]) rather than stuck. Without interleaving that can't be.
 //!
 //! # Bounds
 //!
-//! [`Config::receive_window`] + [`Config::max_message`] + [`SLACK`] in bytes that count, whatever a peer sends. Memory is
+//! [`Config::receive_window`] + 2 [`Config::max_message`] + [`SLACK`] in bytes that count, whatever a peer sends. Memory is
 //! at most about twice that: buffers are filled at least to half, and cells of 128 bytes count as such. Streams cost four
 //! bytes each, those of all 65,535 together 264 KiB. Ranges, gap blocks and duplicates are few. No chunk costs more time
 //! than its bytes and the logarithm of what waits; nothing is allocated per message or packet while they come in order,
@@ -47,12 +47,14 @@ use crate::wire::sctp::{Data, Forward, Packet, Tsn};
 use acks::Acks;
 use assembly::Assembly;
 use inbox::Inbox;
-use queue::OVERHEAD;
 use sequence::{Number, Sequence, Verdict};
 pub use statistics::InboundStatistics;
 
 /// Bytes that the next chunk in order may exceed all bounds by: it has less.
 const SLACK: usize = 64 << 10;
+
+/// TSNs that a peer may give up at once: more chunks than any has under way.
+const MOST_SKIPPED: Number = 1 << 20;
 
 /// A message that was taken; its bytes are lent until the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,7 @@ impl Inbound {
         match self.sequence.judge(number) {
             Verdict::Next if self.has_room_for_next(data.payload.len()) => self.accept(data, number, true),
             Verdict::Next => self.refuse_next(),
-            Verdict::Ahead if self.used() + data.payload.len() <= self.receive_window => {
+            Verdict::Ahead if data.payload.len() <= self.free(self.inbox.charge()) => {
                 self.statistics.out_of_order += 1;
                 self.accept(data, number, false)
             }
@@ -156,15 +158,22 @@ impl Inbound {
         self.assembly.on_data(data, number, is_next, &mut self.inbox)
     }
 
-    /// What counts to the window.
-    #[inline]
-    const fn used(&self) -> usize {
-        self.inbox.charge() + self.assembly.charge()
-    }
-
     #[inline]
     const fn has_room_for_next(&self, len: usize) -> bool {
-        self.used() + self.assembly.making() + len <= self.receive_window + self.max_message + SLACK
+        let held = self.inbox.charge() + self.assembly.charge() + self.assembly.making();
+        held + len <= self.receive_window + 2 * self.max_message + SLACK
+    }
+
+    /// What the window has left when messages that wait count so much.
+    #[inline]
+    fn free(&self, waiting: usize) -> usize {
+        let used = waiting + self.assembly.charge();
+        let free = self.receive_window.saturating_sub(used);
+        if waiting > 0 {
+            return free;
+        }
+        let most = (self.receive_window + self.max_message).saturating_sub(used + self.assembly.making());
+        free.max(most.min(self.receive_window))
     }
 
     #[cold]
@@ -186,6 +195,9 @@ impl Inbound {
         }
         self.acks.on_trouble();
         let number = self.sequence.number(forward.cumulative);
+        if number > self.sequence.reached() + MOST_SKIPPED {
+            return Err(Broken::SkippedUnsent);
+        }
         if number >= self.sequence.reached() {
             self.assembly.on_forward(forward, number, &mut self.inbox);
             self.sequence.forward(number);
@@ -239,7 +251,7 @@ impl Inbound {
             self.statistics.messages += 1;
             self.statistics.bytes += next.len as u64;
         }
-        let waiting = self.inbox.charge().saturating_sub(next.len + OVERHEAD);
+        let waiting = self.inbox.charge() - Inbox::charge_of(&next);
         self.acks.on_window(self.window_beside(waiting));
         self.inbox.take()
     }
@@ -274,24 +286,11 @@ impl Inbound {
         self.window_beside(self.inbox.charge())
     }
 
-    /// The window beside messages that wait with so many bytes.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the whole window has 32 bits")]
-    const fn window_beside(&self, waiting: usize) -> u32 {
-        let free = self.receive_window.saturating_sub(waiting + self.assembly.charge());
-        match free {
-            _ if free >= self.least_window => free as u32,
-            _ if waiting == 0 => self.window_of_the_unfinished(),
-            _ => 0,
-        }
-    }
-
-    /// The window when unfinished messages alone fill it: what may be exceeded for the next in order.
-    #[cold]
-    #[expect(clippy::cast_possible_truncation, reason = "a message and what may be exceeded have fewer bits")]
-    const fn window_of_the_unfinished(&self) -> u32 {
-        let most = self.receive_window + self.max_message;
-        most.saturating_sub(self.assembly.charge() + self.assembly.making()) as u32
+    fn window_beside(&self, waiting: usize) -> u32 {
+        let free = self.free(waiting);
+        if free < self.least_window { 0 } else { free as u32 }
     }
 
     /// Gives memory back that nothing needs.

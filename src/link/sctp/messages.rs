@@ -72,9 +72,7 @@ impl Association {
     #[inline]
     pub fn recv(&mut self, now: Instant) -> Option<Message<'_>> {
         self.now = now;
-        self.take_control(now);
-        let next = self.inbound.peek()?;
-        if !matches!(self.judge(&next), Verdict::Deliver) {
+        if !self.has_message() && !self.take_control(now) {
             return None;
         }
         let received = self.inbound.take(now)?;
@@ -91,18 +89,25 @@ impl Association {
         self.inbound.hold(stream, held);
     }
 
-    /// Takes all that is not for the user, up to a message that is, or until too many events wait.
-    pub(super) fn take_control(&mut self, now: Instant) {
+    /// Whether what comes next is for the user.
+    #[inline]
+    pub(super) fn has_message(&mut self) -> bool {
+        self.inbound.peek().is_some_and(|next| matches!(self.judge(&next), Verdict::Deliver))
+    }
+
+    /// Takes all that is not for the user, up to a message that is, or until too many events wait; whether there is one.
+    pub(super) fn take_control(&mut self, now: Instant) -> bool {
         while let Some(next) = self.inbound.peek() {
             match self.judge(&next) {
-                Verdict::Deliver => return,
-                _ if self.events.len() >= self.most_events() => return,
+                Verdict::Deliver => return true,
+                _ if self.events.len() >= self.most_events() => return false,
                 Verdict::Establish => self.take_establishment(now),
                 Verdict::Ended => self.take_mark(now, next.stream),
                 Verdict::NoChannel => self.drop_next(now, |dropped| &mut dropped.no_channel),
                 Verdict::UnknownKind => self.drop_next(now, |dropped| &mut dropped.kind),
             }
         }
+        false
     }
 
     #[inline]

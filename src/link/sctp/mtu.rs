@@ -90,7 +90,7 @@ impl Probe {
 
     /// Whether [`fill`](Self::fill) would write a probe.
     #[inline]
-    pub(super) fn is_due(&self, _now: Instant) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.state == State::Due
     }
 

@@ -213,7 +213,8 @@ impl Outbound {
     /// Queues a message, whole or not at all: `false` if there is no [`room`](Self::room), the stream does not exist, or
     /// the message is empty, which SCTP can't send.
     pub(super) fn write(&mut self, now: Instant, stream: u16, head: Head, message: &[u8]) -> bool {
-        let fits = message.len() <= self.room() || self.messages.len() == 0;
+        let has_room = self.messages.len() < self.most_messages && self.store.has_room(message.len());
+        let fits = has_room || self.messages.len() == 0;
         let exists = self.agreed.is_none_or(|agreed| stream < agreed.outbound_streams);
         let Ok(len) = u32::try_from(message.len()) else { return false };
         if !fits || !exists || len == 0 {

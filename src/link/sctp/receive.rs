@@ -21,14 +21,15 @@ impl Association {
         }
     }
 
-    fn on_packet(&mut self, now: Instant, chunks: Chunks<'_>) {
+    fn on_packet(&mut self, now: Instant, mut chunks: Chunks<'_>) {
         let mut has_data = false;
-        for chunk in chunks {
+        loop {
+            while let Some(data) = chunks.take_data() {
+                has_data = true;
+                self.on_data(now, &data);
+            }
+            let Some(chunk) = chunks.next() else { break };
             match chunk {
-                Ok(Chunk::Data(data)) => {
-                    has_data = true;
-                    self.on_data(now, &data);
-                }
                 Ok(Chunk::Sack(sack)) => self.on_sack(now, &sack),
                 Ok(chunk) => self.on_other_chunk(now, chunk),
                 Err(malformed) => self.count_malformed(malformed),
@@ -44,17 +45,21 @@ impl Association {
         self.inbound.packet_ends(now);
         self.answer_invalid_stream();
         self.reset.on_cumulative(self.inbound.cumulative());
-        self.take_resets(now);
-        self.refuse_stream();
+        if self.reset.has_events() {
+            self.take_resets(now);
+        }
         if has_data && self.state == State::ShutdownSent {
             self.repeat_shutdown(now);
         }
         self.settle(now);
-        self.take_control(now);
+        if !self.has_message() {
+            self.take_control(now);
+        }
         self.touch(now);
     }
 
     /// Data on a stream that was not agreed on is acknowledged and dropped, and its sender told (RFC 9260, section 6.5).
+    #[inline]
     fn answer_invalid_stream(&mut self) {
         if let Some(stream) = self.inbound.take_invalid_stream() {
             let [high, low] = stream.to_be_bytes();
@@ -69,15 +74,6 @@ impl Association {
             self.dropped.state += 1;
         } else if let Err(broken) = self.inbound.on_data(now, data) {
             self.break_off(broken);
-        }
-    }
-
-    /// Tells of a stream that does not exist (RFC 9260, section 6.5).
-    #[inline]
-    fn refuse_stream(&mut self) {
-        if let Some(stream) = self.inbound.take_invalid_stream() {
-            let [high, low] = stream.to_be_bytes();
-            self.answer(Answer::Error(cause::INVALID_STREAM, vec![high, low, 0, 0]));
         }
     }
 

@@ -202,6 +202,12 @@ impl Reset {
         }
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    #[inline]
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Takes one event.
     pub(super) fn poll_event(&mut self) -> Option<ResetEvent> {
         self.events.pop_front()

@@ -181,6 +181,24 @@ impl<'a> Chunks<'a> {
         Self { rest: chunks, is_first: true }
     }
 
+    /// Takes the next chunk if it is DATA or I-DATA, and right; else it stays. A way round [`Chunk`], which is large, for
+    /// who reads packets that hold little else.
+    #[inline]
+    pub fn take_data(&mut self) -> Option<Data<'a>> {
+        let [kind, flags, high, low, ..] = *self.rest else { return None };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let value = self.rest.get(HEAD..len)?;
+        let data = match kind {
+            kind::DATA => Data::parse(flags, value),
+            kind::I_DATA => Data::parse_interleaved(flags, value),
+            _ => return None,
+        };
+        let data = data.ok()?;
+        self.rest = self.rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        self.is_first = false;
+        Some(data)
+    }
+
     #[inline]
     fn cut(&mut self) -> Result<Chunk<'a>, Malformed> {
         let [kind, flags, high, low, ..] = *self.rest else { return Err(Malformed::ChunkHead) };

@@ -124,7 +124,11 @@ impl<'a> Packet<'a> {
     pub fn data(&mut self, head: &DataHead) {
         let len = DataHead::head_len(head.is_interleaved);
         debug_assert!(len + head.len <= self.room(), "{} bytes of payload have no room", head.len);
-        self.out.extend_from_slice(&head.bytes()[..len]);
+        let bytes = head.bytes();
+        match head.is_interleaved {
+            true => self.out.extend_from_slice(&bytes),
+            false => self.out.extend_from_slice(&bytes[..DATA_HEADER]),
+        }
     }
 
     /// Appends a piece of the payload that [`data`](Self::data) has announced.

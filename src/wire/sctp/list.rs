@@ -45,7 +45,9 @@ pub(super) fn put(out: &mut Vec<u8>, kind: u16, value: &[&[u8]]) {
 /// Appends `bytes` zeros up to a multiple of four after `start`.
 pub(super) fn pad(out: &mut Vec<u8>, start: usize) {
     let missing = (out.len() - start).wrapping_neg() % 4;
-    out.extend_from_slice(&[0; 3][..missing]);
+    if missing > 0 {
+        out.extend_from_slice(&[0; 3][..missing]);
+    }
 }
 
 /// A length for a head; what is written stays within a packet, hence within 65,535 bytes.

@@ -532,6 +532,10 @@ impl Assembly {
 
     pub(super) fn trim(&mut self) {
         self.cells.trim();
+        self.parts.trim();
+        if self.waiting.is_empty() {
+            self.waiting = BTreeMap::new();
+        }
         if self.buffer.is_empty() {
             self.buffer = Vec::new();
         }

@@ -25,6 +25,12 @@ impl Inbox {
         self.charge
     }
 
+    /// What that message counts.
+    #[inline]
+    pub(super) const fn charge_of(next: &Next) -> usize {
+        next.len + OVERHEAD
+    }
+
     #[inline]
     pub(super) fn push(&mut self, stream: u16, ppid: u32, bytes: &[u8]) {
         self.charge += bytes.len() + OVERHEAD;
@@ -50,7 +56,7 @@ impl Inbox {
     #[inline]
     pub(super) fn take(&mut self) -> Option<Received<'_>> {
         let next = self.peek()?;
-        self.charge -= next.len + OVERHEAD;
+        self.charge -= Self::charge_of(&next);
         self.source().take()
     }
 

@@ -59,6 +59,13 @@ impl Parts {
         self.map.is_empty()
     }
 
+    /// Gives the memory back, if nothing waits.
+    pub(super) fn trim(&mut self) {
+        if self.map.is_empty() {
+            self.map = BTreeMap::new();
+        }
+    }
+
     /// The part that ends right before a place.
     pub(super) fn before(&self, place: Place) -> Option<(Place, &Part)> {
         let (start, part) = self.map.range(..place).next_back()?;

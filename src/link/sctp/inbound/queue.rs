@@ -42,7 +42,6 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
-    bytes: usize,
     segments: VecDeque<Vec<u8>>,
     /// Where the next message lies in the first segment.
     head: usize,
@@ -58,12 +57,6 @@ impl Queue {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// What all its messages count, in bytes.
-    #[inline]
-    pub(super) fn charge(&self) -> usize {
-        self.bytes + self.entries.len() * OVERHEAD
     }
 
     #[inline]
@@ -108,7 +101,6 @@ impl Queue {
     pub(super) fn take(&mut self) -> Option<Received<'_>> {
         self.reuse();
         let Entry { stream, ppid, len, kind } = self.entries.pop_front()?;
-        self.bytes -= len as usize;
         let bytes = match kind {
             Kind::Logged => {
                 let start = self.head;
@@ -149,7 +141,6 @@ impl Queue {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "no message has 2³² bytes")]
     fn enter(&mut self, stream: u16, ppid: u32, len: usize, kind: Kind) {
-        self.bytes += len;
         self.entries.push_back(Entry { ppid, len: len as u32, stream, kind });
     }
 

@@ -42,6 +42,21 @@ pub(super) struct News {
     is_first: bool,
 }
 
+/// Chunks that leave the ring one after the other, as far as they have the same packet, stream or place in the store: so
+/// that each of those is booked once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Batch {
+    /// The low half of the packet's number, and bytes of chunks and of payload of it.
+    packet: u32,
+    size: usize,
+    payload: usize,
+    /// Where in the store.
+    start: u64,
+    len: usize,
+    stream: u32,
+    chunks: u32,
+}
+
 impl News {
     pub(super) const fn new(now: Instant) -> Self {
         Self { now, acked: 0, newest: 0, is_first: false }
@@ -120,12 +135,20 @@ impl Outbound {
         if below == self.flight.base() {
             return;
         }
-        while self.flight.base() < below {
-            let serial = self.flight.base();
-            let Some(chunk) = self.flight.pop() else { break };
-            self.take(news, serial, &chunk);
-            self.leave(&chunk);
+        let mut batch = Batch::default();
+        for serial in self.flight.base()..below {
+            let Some(&chunk) = self.flight.get(serial) else { break };
+            if chunk.state == State::Flying && chunk.sends == 1 && !self.partial.is_forwarded(serial) {
+                self.take_plain(news, &mut batch, &chunk);
+            } else {
+                self.take(news, serial, &chunk);
+            }
+            self.leave(&mut batch, &chunk);
         }
+        self.book_packet(news, &batch);
+        self.book_bytes(&batch);
+        self.book_stream(&batch);
+        self.flight.advance(below);
         self.reported = self.reported.max(below);
         self.gaps.advance(below);
         self.partial.advance(below);
@@ -193,19 +216,64 @@ impl Outbound {
         }
     }
 
-    /// A chunk has left the ring.
+    /// A chunk of the ordinary kind is acknowledged: it was sent once.
     #[inline]
-    fn leave(&mut self, chunk: &Chunk) {
+    fn take_plain(&mut self, news: &mut News, batch: &mut Batch, chunk: &Chunk) {
+        if batch.packet != chunk.packet {
+            self.book_packet(news, batch);
+            (batch.packet, batch.size, batch.payload) = (chunk.packet, 0, 0);
+        }
+        batch.size += self.size(chunk.len.into());
+        batch.payload += usize::from(chunk.len);
+        self.messages.get_mut(chunk.message).unacked -= 1;
+    }
+
+    /// A chunk leaves the ring.
+    #[inline]
+    fn leave(&mut self, batch: &mut Batch, chunk: &Chunk) {
         let message = self.messages.get_mut(chunk.message);
-        let (start, slot) = (message.start + u64::from(chunk.offset), message.stream);
+        let (start, stream) = (message.start + u64::from(chunk.offset), message.stream);
         message.chunks -= 1;
         if message.chunks == 0 {
             self.messages.free_unused(chunk.message);
         }
-        if chunk.len > 0 {
-            self.store.release(start, chunk.len.into());
+        if batch.stream != stream {
+            self.book_stream(batch);
+            (batch.stream, batch.chunks) = (stream, 0);
         }
-        self.streams.get_mut(slot).chunks -= 1;
+        if batch.start + batch.len as u64 != start {
+            self.book_bytes(batch);
+            (batch.start, batch.len) = (start, 0);
+        }
+        batch.chunks += 1;
+        batch.len += usize::from(chunk.len);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "chunks of one packet are shorter than a packet")]
+    fn book_packet(&mut self, news: &mut News, batch: &Batch) {
+        if batch.size == 0 {
+            return;
+        }
+        self.flying -= batch.size;
+        self.outstanding -= batch.payload;
+        news.acked += batch.size;
+        let number = self.packets.number(batch.packet);
+        if let Some(packet) = self.packets.get_mut(number) {
+            packet.flying -= batch.size as u32;
+            news.see(number, true);
+        }
+    }
+
+    fn book_bytes(&mut self, batch: &Batch) {
+        if batch.len > 0 {
+            self.store.release(batch.start, batch.len);
+        }
+    }
+
+    fn book_stream(&mut self, batch: &Batch) {
+        if batch.chunks > 0 {
+            self.streams.get_mut(batch.stream).chunks -= batch.chunks;
+        }
     }
 
     /// The peer no longer reports these.

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::message::Id;
+use super::message::{Id, Message};
 use super::packets::low_half;
-use crate::wire::sctp::Tsn;
+use crate::wire::sctp::{DataHead, Tsn};
 
 /// Chunks at most: gap blocks reach 65,535 beyond the cumulative TSN.
 pub(super) const MOST: usize = 60_000;
@@ -43,6 +43,26 @@ pub(super) struct Chunk {
     pub(super) state: State,
     /// How often it was sent.
     pub(super) sends: u8,
+}
+
+impl Chunk {
+    /// What it says of itself in a packet.
+    #[inline]
+    pub(super) fn head(&self, serial: u64, message: &Message, stream: u16, is_interleaved: bool) -> DataHead {
+        DataHead {
+            tsn: tsn(serial),
+            stream,
+            ppid: message.ppid,
+            is_unordered: message.is_unordered,
+            is_begin: self.offset == 0,
+            is_end: self.offset + u32::from(self.len) == message.len,
+            is_immediate: false,
+            is_interleaved,
+            message: message.number,
+            fragment: self.fragment,
+            len: self.len.into(),
+        }
+    }
 }
 
 /// The ring.
@@ -100,16 +120,16 @@ impl Flight {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, chunk: Chunk) {
         self.chunks.push_back(chunk);
     }
 
-    /// Takes the first chunk out.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<Chunk> {
-        let chunk = self.chunks.pop_front()?;
-        self.base += 1;
-        Some(chunk)
+    /// Takes the first chunks out, up to that serial.
+    pub(super) fn advance(&mut self, below: u64) {
+        let count = usize::try_from(below - self.base).map_or(self.chunks.len(), |count| count.min(self.chunks.len()));
+        self.chunks.drain(..count);
+        self.base += count as u64;
     }
 
     #[inline]

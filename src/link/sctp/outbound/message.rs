@@ -77,6 +77,7 @@ impl Messages {
     }
 
     /// Takes a message in; its generation is the record's.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than the bound in bytes")]
     pub(super) fn insert(&mut self, message: Message) -> Id {
         self.live += 1;

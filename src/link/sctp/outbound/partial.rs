@@ -79,6 +79,12 @@ impl Partial {
         self.expiries.push(Reverse((at, id, messages.get(id).generation)));
     }
 
+    /// How many expiries are listed.
+    #[cfg(test)]
+    pub(super) fn expected(&self) -> usize {
+        self.expiries.len()
+    }
+
     /// When the next message is given up; it may have arrived by now.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.expiries.peek().map(|Reverse((at, ..))| *at)

@@ -1,6 +1,6 @@
 //! Filling packets.
 
-use super::flight::{Chunk, MOST, State, tsn};
+use super::flight::{Chunk, MOST, State};
 use super::message::{Id, Limit};
 use super::packets::{Resent, Sent, low_half};
 use super::{Outbound, flight};
@@ -106,7 +106,10 @@ impl Outbound {
         chunk.sends = chunk.sends.saturating_add(1);
         let chunk = *chunk;
         self.packets.resent.push_back(Resent { serial, packet: filling.number });
-        self.put(packet, serial, &chunk, is_probe);
+        let message = self.messages.get(chunk.message);
+        let stream = self.streams.get(message.stream).id;
+        let head = DataHead { is_immediate: is_probe, ..chunk.head(serial, message, stream, self.is_interleaved()) };
+        self.put(packet, &head, message.start + u64::from(chunk.offset));
         filling.size += self.size(chunk.len.into());
         self.counts.retransmitted += 1;
         self.started = filling.now;
@@ -167,7 +170,7 @@ impl Outbound {
     #[expect(clippy::cast_possible_truncation, reason = "a chunk is shorter than a packet")]
     #[inline]
     fn cut(&mut self, filling: &mut Filling, packet: &mut Packet<'_>, slot: u32, id: Id, len: usize) {
-        let size = self.size(len);
+        let (size, serial, is_interleaved) = (self.size(len), self.flight.end(), self.is_interleaved());
         let stream = self.streams.get_mut(slot);
         let message = self.messages.get_mut(id);
         if !message.has_begun() {
@@ -182,18 +185,19 @@ impl Outbound {
             state: State::Flying,
             sends: 1,
         };
+        let head = chunk.head(serial, message, stream.id, is_interleaved);
+        let start = message.start + u64::from(chunk.offset);
         message.cut += len as u32;
         message.fragment = message.fragment.wrapping_add(1);
         message.chunks += 1;
         message.unacked += 1;
         stream.chunks += 1;
         let is_cut = message.remaining() == 0;
-        let is_locked = !is_cut && !self.is_interleaved();
-        self.streams.on_cut(slot, len, size, is_locked);
+        self.streams.on_cut(slot, len, size, !is_cut && !is_interleaved);
         if is_cut {
-            self.streams.pop(&mut self.messages, slot);
+            self.streams.finish(&mut self.messages, slot);
         }
-        self.put(packet, self.flight.end(), &chunk, false);
+        self.put(packet, &head, start);
         if self.flight.is_empty() {
             self.started = filling.now;
         }
@@ -202,30 +206,18 @@ impl Outbound {
         filling.size += size;
     }
 
-    /// Writes a chunk.
+    /// Writes a chunk whose bytes begin there in the store.
     #[inline]
-    fn put(&mut self, packet: &mut Packet<'_>, serial: u64, chunk: &Chunk, is_immediate: bool) {
-        let message = self.messages.get(chunk.message);
-        let len = usize::from(chunk.len);
-        packet.data(&DataHead {
-            tsn: tsn(serial),
-            stream: self.streams.get(message.stream).id,
-            ppid: message.ppid,
-            is_unordered: message.is_unordered,
-            is_begin: chunk.offset == 0,
-            is_end: chunk.offset + u32::from(chunk.len) == message.len,
-            is_immediate,
-            is_interleaved: self.is_interleaved(),
-            message: message.number,
-            fragment: chunk.fragment,
-            len,
-        });
-        let (one, two) = self.store.read(message.start + u64::from(chunk.offset), len);
+    fn put(&mut self, packet: &mut Packet<'_>, head: &DataHead, start: u64) {
+        packet.data(head);
+        let (one, two) = self.store.read(start, head.len);
         packet.payload(one);
-        packet.payload(two);
+        if !two.is_empty() {
+            packet.payload(two);
+        }
         packet.pad_chunk();
         self.counts.chunks += 1;
-        self.counts.bytes += len as u64;
+        self.counts.bytes += head.len as u64;
     }
 
     /// The packet is full, or nothing more is to go into it.

@@ -19,6 +19,8 @@ const FEW: usize = 4 << 10;
 struct Segment {
     bytes: Vec<u8>,
     live: usize,
+    /// Whether its memory has gone elsewhere.
+    is_gone: bool,
 }
 
 impl Segment {
@@ -30,17 +32,23 @@ impl Segment {
         self.live == 0 && self.is_full()
     }
 
-    /// Whether its memory has gone elsewhere.
-    const fn is_gone(&self) -> bool {
-        self.bytes.capacity() == 0
+    /// Whether so many bytes go into it without more memory.
+    #[inline]
+    const fn takes(&self, len: usize) -> bool {
+        let len = self.bytes.len() + len;
+        len <= SEGMENT && len <= self.bytes.capacity() && !self.is_gone
     }
 
-    fn append(&mut self, bytes: &[u8]) {
-        let len = self.bytes.len() + bytes.len();
+    fn reserve(&mut self, len: usize) {
+        let len = self.bytes.len() + len;
         if len > self.bytes.capacity() {
             let capacity = if len <= FEW { FEW } else { SEGMENT };
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.live += bytes.len();
     }
@@ -52,6 +60,8 @@ pub(super) struct Store {
     segments: VecDeque<Segment>,
     /// The number of the first segment.
     base: u64,
+    /// The position of the next byte.
+    end: u64,
     spare: Vec<Vec<u8>>,
     live: usize,
     held: usize,
@@ -61,7 +71,7 @@ pub(super) struct Store {
 impl Store {
     /// An empty log, which holds no memory; `bound` is the most bytes that may be wanted at a time.
     pub(super) const fn new(bound: usize) -> Self {
-        Self { segments: VecDeque::new(), base: 0, spare: Vec::new(), live: 0, held: 0, bound }
+        Self { segments: VecDeque::new(), base: 0, end: 0, spare: Vec::new(), live: 0, held: 0, bound }
     }
 
     /// Bytes that are still wanted.
@@ -80,16 +90,22 @@ impl Store {
         self.bound.saturating_sub(self.live).min(segments)
     }
 
+    /// Whether so many bytes may be appended at once.
+    #[inline]
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.live + len <= self.bound && (len <= self.tail() || len <= self.room())
+    }
+
     /// Copies a message to the end; where it begins.
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> u64 {
-        let start = self.end();
-        self.live += bytes.len();
-        while !bytes.is_empty() {
-            let (now, rest) = bytes.split_at(bytes.len().min(self.open_tail()));
-            let Some(segment) = self.segments.back_mut() else { break };
-            segment.append(now);
-            bytes = rest;
+    #[inline]
+    pub(super) fn append(&mut self, bytes: &[u8]) -> u64 {
+        let start = self.end;
+        match self.segments.back_mut().filter(|last| last.takes(bytes.len())) {
+            Some(last) => last.append(bytes),
+            None => self.append_slowly(bytes),
         }
+        self.live += bytes.len();
+        self.end += bytes.len() as u64;
         start
     }
 
@@ -105,7 +121,6 @@ impl Store {
     }
 
     /// Some bytes are no longer wanted, each once.
-    #[inline]
     pub(super) fn release(&mut self, start: u64, len: usize) {
         let (mut index, at) = self.locate(start);
         let mut here = len.min(SEGMENT - at);
@@ -120,7 +135,7 @@ impl Store {
             here = left.min(SEGMENT);
             index += 1;
         }
-        if self.live == 0 || self.segments.front().is_some_and(Segment::is_gone) {
+        if self.live == 0 || self.segments.front().is_some_and(|segment| segment.is_gone) {
             self.advance();
         }
     }
@@ -129,7 +144,8 @@ impl Store {
     pub(super) fn trim(&mut self) {
         self.spare = Vec::new();
         if self.live == 0 {
-            self.base = self.base.saturating_add(self.segments.len() as u64);
+            self.base += self.segments.len() as u64;
+            self.end = self.base * SEGMENT as u64;
             self.segments = VecDeque::new();
             self.held = 0;
         }
@@ -141,17 +157,23 @@ impl Store {
 
     /// Bytes that the last segment has room for.
     fn tail(&self) -> usize {
-        self.segments.back().map_or(0, |last| SEGMENT - last.bytes.len())
+        self.segments.back().filter(|last| !last.is_gone).map_or(0, |last| SEGMENT - last.bytes.len())
     }
 
-    fn end(&self) -> u64 {
-        (self.base + self.segments.len() as u64) * SEGMENT as u64 - self.tail() as u64
+    fn append_slowly(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(self.open_tail()));
+            let Some(segment) = self.segments.back_mut() else { return };
+            segment.reserve(now.len());
+            segment.append(now);
+            bytes = rest;
+        }
     }
 
     /// As [`tail`](Self::tail), with a new segment where the last is full.
     fn open_tail(&mut self) -> usize {
         if self.tail() == 0 {
-            self.segments.push_back(Segment { bytes: self.spare.pop().unwrap_or_default(), live: 0 });
+            self.segments.push_back(Segment { bytes: self.spare.pop().unwrap_or_default(), live: 0, is_gone: false });
             self.held += 1;
         }
         self.tail()
@@ -165,7 +187,9 @@ impl Store {
 
     /// Takes the memory of a segment that nobody wants.
     fn recycle(&mut self, index: usize) {
-        let mut bytes = std::mem::take(&mut self.segments[index].bytes);
+        let segment = &mut self.segments[index];
+        let mut bytes = std::mem::take(&mut segment.bytes);
+        segment.is_gone = true;
         self.held -= 1;
         bytes.clear();
         if self.spare.len() + self.held < self.most_segments() {
@@ -175,13 +199,14 @@ impl Store {
 
     /// Lets go of spent segments at the front; a log of which nothing is wanted begins anew in its last one.
     fn advance(&mut self) {
-        while self.segments.front().is_some_and(Segment::is_gone) {
+        while self.segments.front().is_some_and(|segment| segment.is_gone) {
             self.segments.pop_front();
             self.base += 1;
         }
         if let Some(last) = self.segments.back_mut().filter(|_| self.live == 0) {
             last.bytes.clear();
             self.base += 1;
+            self.end = self.base * SEGMENT as u64;
         }
     }
 }

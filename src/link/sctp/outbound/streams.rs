@@ -110,10 +110,15 @@ impl Streams {
     }
 
     /// The record of the stream with that id, new if need be.
+    #[inline]
     pub(super) fn open(&mut self, id: u16) -> u32 {
-        if let Some((_, slot)) = self.last.filter(|(last, _)| *last == id) {
-            return slot;
+        match self.last {
+            Some((last, slot)) if last == id => slot,
+            _ => self.open_slowly(id),
         }
+    }
+
+    fn open_slowly(&mut self, id: u16) -> u32 {
         let slot = match self.index.binary_search_by_key(&id, |(id, _)| *id) {
             Ok(at) => self.index[at].1,
             Err(at) => self.create(id, at),
@@ -129,6 +134,7 @@ impl Streams {
     }
 
     /// Appends a message to the queue of its stream.
+    #[inline]
     pub(super) fn push(&mut self, messages: &mut Messages, id: Id) {
         let message = messages.get(id);
         let (slot, len) = (message.stream, message.len as usize);
@@ -176,9 +182,16 @@ impl Streams {
         stream.credit -= size.cast_signed() as i64;
     }
 
+    /// The first message of a stream is cut to its end.
+    #[inline]
+    pub(super) fn finish(&mut self, messages: &mut Messages, slot: u32) {
+        self.pop(messages, slot);
+        self.pass_abandoned(messages, slot);
+    }
+
     /// Takes the first message of a stream out of its queue.
     #[inline]
-    pub(super) fn pop(&mut self, messages: &mut Messages, slot: u32) -> Option<Id> {
+    fn pop(&mut self, messages: &mut Messages, slot: u32) -> Option<Id> {
         let stream = &mut self.all[slot as usize];
         let id = stream.head?;
         let message = messages.get_mut(id);
@@ -193,15 +206,21 @@ impl Streams {
         Some(id)
     }
 
-    /// A message will not be cut any further: takes what is left of it off the books, and given up messages off the head
-    /// of the queue.
+    /// A queued message will not be cut any further: what is left of it goes off the books, and it leaves the queue as soon
+    /// as it is the first.
     pub(super) fn on_abandoned(&mut self, messages: &mut Messages, slot: u32, left: usize, has_begun: bool) {
         self.queued -= left;
         self.get_mut(slot).queued -= left;
         if has_begun && self.ready.front() == Some(&slot) {
             self.is_locked = false;
         }
-        while self.all[slot as usize].head.is_some_and(|head| messages.get(head).is_abandoned) {
+        self.pass_abandoned(messages, slot);
+    }
+
+    /// Takes messages that were given up off the head of a queue.
+    #[inline]
+    fn pass_abandoned(&mut self, messages: &mut Messages, slot: u32) {
+        while self.get(slot).head.is_some_and(|head| messages.get(head).is_abandoned) {
             let Some(id) = self.pop(messages, slot) else { break };
             messages.free_unused(id);
         }
