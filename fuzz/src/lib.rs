@@ -9,6 +9,7 @@
 //! delivered; memory follows arrival and stays within the limits, counted by an allocator; what was decoded is
 //! encoded again as it was; no input leads to endless work.
 
+mod association;
 mod cable;
 mod cuts;
 mod direct;
@@ -32,6 +33,7 @@ mod turn;
 mod wire;
 mod world;
 
+pub use association::sctp_association;
 pub use direct::{candidate, negotiation, paste, sdp};
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use hub::{frame, hub};
@@ -70,6 +72,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("peer_pair", peer_pair),
     ("room_host", room_host),
     ("room_message", room_message),
+    ("sctp_association", sctp_association),
     ("sctp_packet", sctp_packet),
     ("sdp", sdp),
     ("session_opening", session_opening),

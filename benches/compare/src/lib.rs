@@ -1,5 +1,6 @@
 //! What the comparison shares with the program that counts allocations.
 
+pub mod course;
 pub mod crowd;
 pub mod engines;
 pub mod exchange;

@@ -20,6 +20,7 @@ pub struct Plan {
 #[derive(Clone, Copy)]
 pub enum Better {
     Lower,
+    Higher,
 }
 
 /// One line of the result.
@@ -62,18 +63,30 @@ impl Comparison {
         Self { name, ours, baseline: goal, better: Better::Lower, unit, goal: Some(1.0) }
     }
 
+    /// As [`with_goal`](Self::with_goal), for figures that shall be large.
+    pub fn with_least(name: String, ours: f64, least: f64, unit: &'static str) -> Self {
+        Self { better: Better::Higher, ..Self::with_goal(name, ours, least, unit) }
+    }
+
     fn print(&self) {
         let Self { name, ours, baseline, unit, goal, .. } = self;
-        let Better::Lower = self.better;
         let ratio = ours / baseline;
+        let is_met = |goal: f64| match self.better {
+            Better::Lower => ratio <= goal,
+            Better::Higher => ratio >= goal,
+        };
+        let better = match self.better {
+            Better::Lower => "lower",
+            Better::Higher => "higher",
+        };
         let verdict = match goal {
-            Some(goal) if ratio <= *goal => format!("goal {goal}: met"),
+            Some(goal) if is_met(*goal) => format!("goal {goal}: met"),
             Some(goal) => format!("goal {goal}: MISSED"),
             None => "no goal".to_owned(),
         };
         eprintln!("{name}: {ours:.2} against {baseline:.2} {unit}, ratio {ratio:.3}, {verdict}");
         println!(
-            r#"{{"name":"{name}","ours":{ours:.3},"baseline":{baseline:.3},"ratio":{ratio:.4},"better":"lower","unit":"{unit}"}}"#
+            r#"{{"name":"{name}","ours":{ours:.3},"baseline":{baseline:.3},"ratio":{ratio:.4},"better":"{better}","unit":"{unit}"}}"#
         );
     }
 }

@@ -1,6 +1,8 @@
 //! The rows of the comparison.
 
-mod dc_net;
+mod dc_fair;
+mod dc_goodput;
+mod dc_small;
 mod dial;
 mod file;
 mod forward;
@@ -36,5 +38,7 @@ pub fn run(plan: &Plan) {
     rtc_setup::run(plan);
     rtc_switch::run(plan);
     rtc_idle::run(plan);
-    dc_net::run(plan);
+    dc_goodput::run(plan);
+    dc_fair::run(plan);
+    dc_small::run(plan);
 }

@@ -7,7 +7,7 @@
 //! # The choice
 //!
 //! [`Congestion::Ebb`] is the default. It keeps a lossy path full, keeps its own queue short and shares a bottleneck with
-//! CUBIC; its module documentation is the algorithm. [`Congestion::Cubic`] is RFC 9438 with HyStart++ (RFC 9406), and
+//! CUBIC; its module documentation is the algorithm. [`Congestion::Cubic`] is RFC 9438 with HyStart, and
 //! [`Congestion::Reno`] is RFC 9260, section 7.2. Both are clocked by acknowledgements, take every loss for congestion,
 //! and are Ebb's opponents in its tests.
 //!
@@ -33,6 +33,7 @@ mod curve;
 mod ebb;
 mod episode;
 mod filter;
+mod fullness;
 #[cfg(test)]
 mod harness;
 mod pacer;
@@ -53,8 +54,6 @@ use reno::Reno;
 const MOST_WINDOW: f64 = (1u64 << 30) as f64;
 /// No packet counts as smaller than this, in bytes.
 const LEAST_PACKET: usize = 64;
-/// A window counts as filled when as many packets more would fill it.
-const SLACK: f64 = 4.0;
 /// A pause between two acknowledgements from which on the next data starts anew.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -98,11 +97,6 @@ pub(super) struct Ack {
 }
 
 impl Ack {
-    /// Whether the window, and not the application, limited what was in flight.
-    fn fills(&self, window: f64, packet: f64) -> bool {
-        self.flight as f64 + self.acked as f64 + SLACK * packet >= window
-    }
-
     /// Bytes acknowledged, at most one window of them.
     fn acked_within(&self, window: f64) -> f64 {
         (self.acked as f64).min(window)
@@ -147,12 +141,12 @@ pub struct CongestionCounters {
     pub idle_restarts: u64,
 }
 
-/// One congestion controller.
+/// One congestion controller; a box, as most associations of a process are idle and the largest has 800 bytes.
 #[derive(Debug)]
 pub(super) enum Controller {
     Ebb(Box<Ebb>),
-    Cubic(Cubic),
-    Reno(Reno),
+    Cubic(Box<Cubic>),
+    Reno(Box<Reno>),
 }
 
 /// Calls the controller there is.
@@ -172,8 +166,8 @@ impl Controller {
         let packet = packet.max(LEAST_PACKET) as f64;
         match choice {
             Congestion::Ebb => Self::Ebb(Box::new(Ebb::new(packet))),
-            Congestion::Cubic => Self::Cubic(Cubic::new(packet)),
-            Congestion::Reno => Self::Reno(Reno::new(packet)),
+            Congestion::Cubic => Self::Cubic(Box::new(Cubic::new(packet))),
+            Congestion::Reno => Self::Reno(Box::new(Reno::new(packet))),
         }
     }
 

@@ -6,5 +6,6 @@ mod bench;
 mod channels;
 mod hostile;
 mod loss;
+mod memory;
 mod setup;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! CUBIC (RFC 9438) with HyStart++ (RFC 9406), clocked by acknowledgements.
+//! CUBIC (RFC 9438) with HyStart, clocked by acknowledgements.
 //!
 //! Every loss is congestion, at most one reduction per window. A timeout starts anew from one packet up to the reduced
 //! threshold. Where all losses of a reduction prove to be late packets, the state from before it comes back
@@ -6,6 +6,7 @@
 
 use super::curve::{BETA, Curve};
 use super::episode::Episode;
+use super::fullness::Fullness;
 use super::slow_start::SlowStart;
 use super::{Ack, CongestionCounters, IDLE, MOST_WINDOW};
 use crate::machine::time::Instant;
@@ -22,6 +23,7 @@ pub(in super::super) struct Cubic {
     /// The law from before the latest reduction.
     before: Option<Law>,
     episode: Episode,
+    fullness: Fullness,
     rtt: f64,
     last: Instant,
     counters: CongestionCounters,
@@ -49,6 +51,7 @@ impl Cubic {
             law: Law::new(packet),
             before: None,
             episode: Episode::default(),
+            fullness: Fullness::new(),
             rtt: 0.1,
             last: Instant::ZERO,
             counters: CongestionCounters::default(),
@@ -61,10 +64,11 @@ impl Cubic {
         if let Some(rtt) = ack.seconds() {
             self.rtt += (rtt - self.rtt) / 8.0;
         }
+        let is_full = self.fullness.on_ack(ack, self.law.window, self.packet);
         if self.episode.covers(ack.top) {
             return;
         }
-        if ack.fills(self.law.window, self.packet) {
+        if is_full {
             self.grow(ack);
         } else {
             self.law.curve.rest(pause);
@@ -73,14 +77,13 @@ impl Cubic {
 
     fn grow(&mut self, ack: &Ack) {
         let law = &mut self.law;
-        let acked = ack.acked_within(law.window);
         if law.window < law.threshold {
-            match law.slow_start.grow(ack, acked, self.packet) {
+            match law.slow_start.grow(ack, law.window, self.packet) {
                 Some(growth) => law.window += growth,
                 None => law.threshold = law.window,
             }
         } else {
-            law.window = law.curve.grow(ack.now, law.window, acked, self.rtt, self.packet);
+            law.window = law.curve.grow(ack.now, law.window, ack.acked_within(law.window), self.rtt, self.packet);
         }
         law.window = law.window.min(MOST_WINDOW);
     }

@@ -8,34 +8,37 @@ use crate::machine::time::Instant;
 #[derive(Debug, Clone)]
 pub(super) struct Least<const N: usize> {
     spans: [f64; N],
+    /// The least of all spans.
+    least: f64,
     began: Instant,
 }
 
 impl<const N: usize> Least<N> {
     pub(super) const fn new() -> Self {
-        Self { spans: [f64::INFINITY; N], began: Instant::ZERO }
+        Self { spans: [f64::INFINITY; N], least: f64::INFINITY, began: Instant::ZERO }
     }
 
     /// Takes a value in, where spans have this length now.
     pub(super) fn add(&mut self, now: Instant, span: Duration, value: f64) {
-        self.turn(now, span);
+        if now.since(self.began) >= span {
+            self.turn(now, span);
+        }
         self.spans[0] = self.spans[0].min(value);
+        self.least = self.least.min(value);
     }
 
     /// Infinite as long as there is none.
-    pub(super) fn get(&self) -> f64 {
-        self.spans.iter().copied().fold(f64::INFINITY, f64::min)
+    pub(super) const fn get(&self) -> f64 {
+        self.least
     }
 
     fn turn(&mut self, now: Instant, span: Duration) {
         let span = span.max(Duration::from_micros(1)).as_nanos();
         let passed = now.since(self.began).as_nanos() / span;
-        if passed == 0 {
-            return;
-        }
         let shift = passed.min(N as u128) as usize;
         self.spans.copy_within(..N - shift, shift);
         self.spans[..shift].fill(f64::INFINITY);
+        self.least = self.spans.iter().copied().fold(f64::INFINITY, f64::min);
         let jump = Duration::from_nanos(u64::try_from(passed * span).unwrap_or(u64::MAX));
         self.began = self.began + jump;
     }
@@ -56,7 +59,7 @@ impl<const N: usize> Greatest<N> {
     }
 
     /// Zero as long as there is none.
-    pub(super) fn get(&self) -> f64 {
+    pub(super) const fn get(&self) -> f64 {
         (-self.0.get()).max(0.0)
     }
 }

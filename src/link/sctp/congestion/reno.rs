@@ -2,6 +2,7 @@
 //! loss, one packet after a timeout. The first window is RFC 6928's.
 
 use super::episode::Episode;
+use super::fullness::Fullness;
 use super::{Ack, CongestionCounters, IDLE, MOST_WINDOW};
 use crate::machine::time::Instant;
 
@@ -22,6 +23,7 @@ pub(in super::super) struct Reno {
     /// Bytes acknowledged towards the next packet of growth.
     partial: f64,
     episode: Episode,
+    fullness: Fullness,
     last: Instant,
     counters: CongestionCounters,
 }
@@ -36,6 +38,7 @@ impl Reno {
             before: (window, f64::INFINITY),
             partial: 0.0,
             episode: Episode::default(),
+            fullness: Fullness::new(),
             last: Instant::ZERO,
             counters: CongestionCounters::default(),
         }
@@ -43,7 +46,8 @@ impl Reno {
 
     pub(super) fn on_ack(&mut self, ack: &Ack) {
         self.last = self.last.max(ack.now);
-        if !self.episode.covers(ack.top) && ack.fills(self.window, self.packet) {
+        let is_full = self.fullness.on_ack(ack, self.window, self.packet);
+        if is_full && !self.episode.covers(ack.top) {
             self.grow(ack.acked_within(self.window));
         }
     }

@@ -1,9 +1,9 @@
 //! Filling packets.
 
+use super::Outbound;
 use super::flight::{Chunk, MOST, State};
 use super::message::{Id, Limit};
 use super::packets::{Resent, Sent, low_half};
-use super::{Outbound, flight};
 use crate::machine::time::Instant;
 use crate::wire::sctp::{COMMON_HEADER, DataHead, Packet};
 
@@ -256,6 +256,6 @@ impl Outbound {
     pub(super) fn is_to_be_resent(&self, serial: u64) -> bool {
         self.flight
             .get(serial)
-            .is_some_and(|chunk| chunk.state == flight::State::Lost && !self.messages.get(chunk.message).is_abandoned)
+            .is_some_and(|chunk| chunk.state == State::Lost && !self.messages.get(chunk.message).is_abandoned)
     }
 }

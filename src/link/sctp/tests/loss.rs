@@ -8,7 +8,11 @@ use super::bench::{ANN, BOB, Bench, Link, both, kinds, seconds};
 use crate::link::sctp::{ChannelConfig, Config, Reliability};
 use crate::machine::rng::Rng;
 
-const SEEDS: u64 = 60;
+/// Seeds of each test: with the three of them 300, and ten times as many in a campaign.
+fn seeds() -> std::ops::Range<u64> {
+    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
+    0..if is_campaign { 1_000 } else { 100 }
+}
 
 /// A message tells its number, and its length and bytes follow from that and a seed.
 fn message(seed: u64, stream: u16, number: u32, most: u64) -> Vec<u8> {
@@ -93,21 +97,21 @@ fn check(bench: &Bench, end: usize, stream: u16, sent: &Sent, seed: u64, most: u
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         play(seed, Config::default(), 3_000, 40);
     }
 }
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise_with_interleaving() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         play(seed, Config { interleaving: true, zero_checksum: true, ..Config::default() }, 3_000, 40);
     }
 }
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise_with_windows_smaller_than_a_message() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let config = Config { receive_window: 4_096, interleaving: seed % 2 == 0, ..Config::default() };
         play(seed, config, 20_000, 10);
     }

@@ -39,6 +39,11 @@ impl Growth {
         Self { is_quick: false, base: 0.0, began: None, curve: Curve::default() }
     }
 
+    /// Whether it is the climb, and not the curve.
+    pub(super) const fn is_quick(&self) -> bool {
+        self.is_quick
+    }
+
     /// Begins anew from a window; as a climb, or as a curve with this plateau.
     pub(super) const fn begin(&mut self, window: f64, plateau: f64, is_quick: bool) {
         self.is_quick = is_quick;

@@ -13,6 +13,7 @@ pub(super) struct Rate {
     /// The best of each of the last rounds.
     rounds: [f64; 10],
     at: usize,
+    best: f64,
     /// The greatest of this round and of the one before.
     recent: [f64; 2],
     /// Bytes delivered at the beginning of the round.
@@ -25,7 +26,7 @@ pub(super) struct Rate {
 impl Rate {
     pub(super) const fn new() -> Self {
         let (rounds, recent) = ([0.0; 10], [0.0; 2]);
-        Self { rounds, at: 0, recent, began: 0, is_limited: false, best_before: 0.0, flat_rounds: 0 }
+        Self { rounds, at: 0, best: 0.0, recent, began: 0, is_limited: false, best_before: 0.0, flat_rounds: 0 }
     }
 
     /// Takes an acknowledgement in; while draining the recent rate stands. Says whether a round has ended.
@@ -45,6 +46,7 @@ impl Rate {
     fn sample(&mut self, rate: f64, is_app_limited: bool, is_draining: bool) {
         if !is_app_limited || rate > self.best() {
             self.rounds[self.at] = self.rounds[self.at].max(rate);
+            self.best = self.best.max(rate);
         }
         if !is_app_limited && !is_draining {
             self.recent[0] = self.recent[0].max(rate);
@@ -63,6 +65,7 @@ impl Rate {
         if self.rounds[self.at] > 0.0 {
             self.at = (self.at + 1) % self.rounds.len();
             self.rounds[self.at] = 0.0;
+            self.best = self.rounds.iter().copied().fold(0.0, f64::max);
         }
         if self.recent[0] > 0.0 && !is_draining {
             self.recent = [0.0, self.recent[0]];
@@ -70,8 +73,8 @@ impl Rate {
     }
 
     /// The best rate of the last rounds.
-    pub(super) fn best(&self) -> f64 {
-        self.rounds.iter().copied().fold(0.0, f64::max)
+    pub(super) const fn best(&self) -> f64 {
+        self.best
     }
 
     /// The greatest rate of this round and the last.

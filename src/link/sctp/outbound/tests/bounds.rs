@@ -122,7 +122,7 @@ fn a_message_larger_than_the_bound_is_taken_when_nothing_else_is_held() {
 fn tiny_messages_are_bounded_by_number() {
     let mut outbound = started(&Config::default());
     let info = measure(|| while outbound.write(at(0), 0, ORDERED, &[0]) {});
-    assert_eq!(outbound.total_buffered(), Config::default().send_bound / 32);
+    assert_eq!(outbound.streams.queued(), Config::default().send_bound / 32);
     assert!(info.bytes_current < 2 << 20, "{} bytes", info.bytes_current);
 }
 

@@ -15,7 +15,7 @@ fn message(number: u32, len: usize) -> Vec<u8> {
 fn a_message_goes_in_one_packet_and_is_gone_when_acknowledged() {
     let mut outbound = started(&Config::default());
     assert!(outbound.write(Instant::ZERO, 3, ORDERED, b"hello"));
-    assert_eq!((outbound.buffered(3), outbound.total_buffered(), outbound.is_idle()), (5, 5, false));
+    assert_eq!((outbound.buffered(3), outbound.streams.queued(), outbound.is_idle()), (5, 5, false));
 
     let packets = drain(&mut outbound, Instant::ZERO);
 

@@ -210,6 +210,9 @@ pub(super) struct Path {
 
 pub(super) const PATH: Path = Path { delay: ms(10), loss: 0.0, duplication: 0.0, jitter: Duration::ZERO };
 
+/// When a packet arrives, its number, whether it has data, its bytes.
+type Arrival = (Instant, u64, bool, Vec<u8>);
+
 /// All of it.
 pub(super) struct World {
     pub(super) now: Instant,
@@ -221,7 +224,7 @@ pub(super) struct World {
     pub(super) is_cut: bool,
     /// Packets with data that were sent.
     pub(super) packets: u64,
-    wire: BinaryHeap<Reverse<(Instant, u64, bool, Vec<u8>)>>,
+    wire: BinaryHeap<Reverse<Arrival>>,
     count: u64,
     pub(super) expired: u64,
 }

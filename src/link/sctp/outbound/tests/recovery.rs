@@ -291,7 +291,7 @@ fn reordering_teaches_patience() {
             left -= 1;
         }
         if left < 1_500 {
-            halfway.get_or_insert(world.sender.statistics().lost);
+            halfway.get_or_insert_with(|| world.sender.statistics().lost);
         }
         assert!(world.step(at(1_000_000)));
     }
