@@ -13,6 +13,7 @@ mod association;
 mod cable;
 mod cuts;
 mod direct;
+mod dtls;
 mod http;
 mod hub;
 mod memory;
@@ -35,6 +36,7 @@ mod world;
 
 pub use association::sctp_association;
 pub use direct::{candidate, negotiation, paste, sdp};
+pub use dtls::dtls_records;
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
 pub use hub::{frame, hub};
 pub use messages::{framed, websocket_client, websocket_server};
@@ -59,6 +61,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("candidate", candidate),
     ("connection_string", connection_string),
+    ("dtls_records", dtls_records),
     ("frame", frame),
     ("framed", framed),
     ("gatherer", gatherer),

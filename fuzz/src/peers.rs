@@ -120,7 +120,9 @@ impl Pair {
 
     fn on_event(&mut self, n: usize, event: Event) {
         match event {
-            Event::Signal(bytes) if self.signals[1 - n].len() < WAITING => self.signals[1 - n].push_back(bytes.to_vec()),
+            Event::Signal(bytes) if self.signals[1 - n].len() < WAITING => {
+                self.signals[1 - n].push_back(bytes.to_vec())
+            }
             Event::Message { bytes, .. } if !self.forged => {
                 let left = self.sent[n].get_mut(&bytes).expect("what nobody has sent");
                 *left = left.checked_sub(1).expect("a message came twice");

@@ -102,6 +102,9 @@ pub enum Broken {
     /// All 2^48 numbers of records are used (DTLS 1.2).
     #[error("the numbers of DTLS records have run out")]
     NumbersExhausted,
+    /// 2^36 records were forged, so that the next might pass (RFC 9147, section 4.5.3).
+    #[error("too many DTLS records were forged")]
+    TooManyForgeries,
     /// The peer updates its keys more often than eight times a second.
     #[error("the peer updates its DTLS keys too often")]
     UpdateStorm,
@@ -123,7 +126,7 @@ impl Broken {
     /// The alert that tells the peer; none if it knows, or would not understand.
     const fn alert(&self) -> Option<u8> {
         match self {
-            Self::UpdateStorm | Self::UpdateUnanswered => Some(80),
+            Self::TooManyForgeries | Self::UpdateStorm | Self::UpdateUnanswered => Some(80),
             Self::IllegalUpdate => Some(47),
             Self::UnexpectedMessage | Self::UnexpectedContent => Some(10),
             Self::Fingerprint | Self::Handshake(_) | Self::Timeout | Self::Alert(_) | Self::NumbersExhausted => None,
@@ -146,7 +149,7 @@ pub struct Dtls {
 
 enum State {
     Handshake(Box<Handshake>),
-    Records(Box<Records>),
+    Records(Records),
     Over,
 }
 
@@ -191,7 +194,7 @@ impl Dtls {
         match &mut self.state {
             State::Records(records) => {
                 let received = records.receive(now, datagram, &mut self.statistics, &mut deliver);
-                received.unwrap_or_else(|end| self.end(end));
+                received.and_then(|()| records::check(&self.statistics)).unwrap_or_else(|end| self.end(end));
             }
             State::Handshake(_) => self.receive_early(now, datagram, &mut deliver),
             State::Over => self.statistics.drops.count(Dropped::Late),
@@ -220,7 +223,7 @@ impl Dtls {
             self.events.push_back(Event::Connected);
         }
         if let Some(records) = handshake.successor(now).filter(|_| end.is_ok()) {
-            self.state = State::Records(Box::new(records));
+            self.state = State::Records(records);
         }
         end.unwrap_or_else(|end| self.end(end));
     }

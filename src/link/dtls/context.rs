@@ -45,7 +45,12 @@ struct Primitives {
 pub struct Unfit(dimpl::Error);
 
 impl Provider {
-    /// The primitives of a provider, `dimpl::crypto::aws_lc_rs::default_provider()` as a rule.
+    /// Those of aws-lc-rs, which draw from the system.
+    pub fn system() -> Self {
+        Self::new(&dimpl::crypto::aws_lc_rs::default_provider()).expect("dimpl's own primitives pass its checks")
+    }
+
+    /// The primitives of a provider of dimpl's.
     ///
     /// Its AEADs and its HMAC give way to equal ones of aws-lc-rs that tell what own records need. If it has a suite that
     /// we don't know they stay, and its connections stay on dimpl's records.

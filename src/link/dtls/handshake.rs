@@ -10,6 +10,7 @@
 //! Finished that comes again, as its acknowledgement can be lost.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use dimpl::{Dtls, Error, Output};
 use subtle::ConstantTimeEq as _;
@@ -23,6 +24,9 @@ use crate::machine::time::Instant;
 
 /// Datagrams that wait to be sent; the oldest give way.
 const WAITING: usize = 64;
+/// The shortest wait. A gap in the peer's flight lets dimpl ask for no wait at all, again and again, and acknowledge each
+/// time.
+const LEAST: Duration = Duration::from_millis(25);
 /// Bytes that are enough for most of what dimpl says.
 const ROOM: usize = 2_048;
 
@@ -171,7 +175,7 @@ impl Handshake {
                 }
                 Output::CloseNotify => break Err(End::Closed),
                 Output::Timeout(at) => {
-                    self.deadline = self.context.instant(now, at);
+                    self.deadline = self.context.instant(now, at).map(|at| at.max(now + LEAST));
                     break Ok(());
                 }
                 _ => {}

@@ -129,6 +129,14 @@ pub(super) struct Message {
     pub(super) offset: u32,
 }
 
+/// A fragment of a message, and what follows it in its record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fragment<'a> {
+    pub(super) message: Message,
+    pub(super) body: &'a [u8],
+    pub(super) rest: &'a [u8],
+}
+
 /// Bytes of the head of a message.
 pub(super) const MESSAGE_HEAD: usize = 12;
 
@@ -137,13 +145,14 @@ impl Message {
     pub(super) const NEW_SESSION_TICKET: u8 = 4;
     pub(super) const KEY_UPDATE: u8 = 24;
 
-    /// Splits text at the end of its first fragment of a message; none if that is not whole.
-    pub(super) fn parse(text: &[u8]) -> Option<(Self, (&[u8], &[u8]))> {
+    /// Reads the first fragment of a message in a text; none if it is not whole.
+    pub(super) fn parse(text: &[u8]) -> Option<Fragment<'_>> {
         let (head, rest) = text.split_first_chunk::<MESSAGE_HEAD>()?;
         let long = |at: usize| u32::from_be_bytes([0, head[at], head[at + 1], head[at + 2]]);
         let number = u16::from_be_bytes([head[4], head[5]]);
         let message = Self { kind: head[0], len: long(1), number, offset: long(6) };
-        Some((message, rest.split_at_checked(long(9) as usize)?))
+        let (body, rest) = rest.split_at_checked(long(9) as usize)?;
+        Some(Fragment { message, body, rest })
     }
 
     /// A message in one fragment.
@@ -195,7 +204,7 @@ mod tests {
     fn a_message_is_read_as_it_was_written() {
         let message = Message { kind: Message::KEY_UPDATE, len: 1, number: 0x0102, offset: 0 };
         let text = [&message.emit()[..], &[1, 9]].concat();
-        assert_eq!(Message::parse(&text), Some((message, (&[1][..], &[9][..]))));
+        assert_eq!(Message::parse(&text), Some(Fragment { message, body: &[1], rest: &[9] }));
         assert_eq!(Message::parse(&text[..MESSAGE_HEAD]), None);
     }
 

@@ -20,8 +20,8 @@ use crate::machine::time::Instant;
 
 /// Own records.
 pub(super) enum Records {
-    V12(Records12),
-    V13(Records13),
+    V12(Box<Records12>),
+    V13(Box<Records13>),
 }
 
 /// How a connection ends.
@@ -40,13 +40,13 @@ impl Records {
     pub(super) fn new(now: Instant, tap: &Tap, is_client: bool) -> Option<Self> {
         let (write, read) = (tap.write.as_ref()?, tap.read.as_ref()?);
         match &write.material {
-            Material::Key(..) => Records12::new(write, read).map(Self::V12),
-            Material::Secret(_) => Records13::new(now, tap, is_client).map(Self::V13),
+            Material::Key(..) => Records12::new(write, read).map(|records| Self::V12(Box::new(records))),
+            Material::Secret(_) => Records13::new(now, tap, is_client).map(|records| Self::V13(Box::new(records))),
         }
     }
 
     /// Bytes before the text of a record.
-    pub(super) const fn head(&self) -> usize {
+    pub(super) fn head(&self) -> usize {
         match self {
             Self::V12(records) => records.head(),
             Self::V13(_) => record::HEAD_13,
@@ -54,7 +54,7 @@ impl Records {
     }
 
     /// Bytes that a record adds to its text.
-    pub(super) const fn overhead(&self) -> usize {
+    pub(super) fn overhead(&self) -> usize {
         match self {
             Self::V12(records) => records.head() + TAG,
             Self::V13(_) => record::HEAD_13 + 1 + TAG,
@@ -98,7 +98,7 @@ impl Records {
     }
 
     /// Why nothing can be sealed any more.
-    pub(super) const fn exhausted(&self) -> Option<Broken> {
+    pub(super) fn exhausted(&self) -> Option<Broken> {
         match self {
             Self::V12(records) if records.is_exhausted() => Some(Broken::NumbersExhausted),
             Self::V12(_) | Self::V13(_) => None,
@@ -152,6 +152,15 @@ fn receive_12(
         }
     }
     Ok(())
+}
+
+/// How many forged records a connection may see, under all its keys (RFC 9147, section 4.5.3).
+pub(super) const MOST_FORGED: u64 = 1 << 36;
+
+/// Ends a connection that has seen too many forged records.
+#[inline]
+pub(super) const fn check(statistics: &Statistics) -> Result<(), End> {
+    if statistics.drops.forged < MOST_FORGED { Ok(()) } else { Err(End::Broken(Broken::TooManyForgeries)) }
 }
 
 /// What an alert that ends a connection says.

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use super::Broken;
 use super::record::{
-    ACK, ALERT, APPLICATION, HANDSHAKE, HEAD_13, LONGEST, Message, Plain, SAMPLE, Unified, content, is_last_13, whole,
+    ACK, ALERT, APPLICATION, Fragment, HANDSHAKE, HEAD_13, LONGEST, Message, Plain, SAMPLE, Unified, content,
+    is_last_13, whole,
 };
 use super::records::{End, end};
 use super::replay::Window;
@@ -230,7 +231,7 @@ impl Records13 {
     fn messages(&mut self, now: Instant, opened: &Opened<'_>, statistics: &mut Statistics) -> Result<(), Broken> {
         let mut text = opened.text;
         while !text.is_empty() {
-            let (message, (body, rest)) = Message::parse(text).ok_or(Broken::UnexpectedMessage)?;
+            let Fragment { message, body, rest } = Message::parse(text).ok_or(Broken::UnexpectedMessage)?;
             match message.kind {
                 Message::KEY_UPDATE if opened.epoch == self.read.epoch => {
                     self.peer_update(now, &message, body)?;

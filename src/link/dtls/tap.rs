@@ -325,7 +325,7 @@ impl Cipher for Cipher13 {
 /// The number of the message that a record of DTLS 1.3 holds; 0 if it holds none.
 fn message(text: &[u8]) -> u16 {
     match content(text) {
-        Some((HANDSHAKE, text)) => Message::parse(text).map_or(0, |(message, _)| message.number),
+        Some((HANDSHAKE, text)) => Message::parse(text).map_or(0, |fragment| fragment.message.number),
         _ => 0,
     }
 }

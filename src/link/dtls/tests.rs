@@ -5,4 +5,6 @@ mod hostile;
 mod key_update;
 pub(super) mod nonces;
 mod pair;
+mod seeded;
 mod set_up;
+mod steady;

@@ -1,7 +1,7 @@
 //! What anybody can send, and what a peer can: one test for each rule.
 
 use super::super::record::{ACK, ALERT, APPLICATION, HANDSHAKE, HEAD_13, Message, alert};
-use super::super::records::Records;
+use super::super::records::{MOST_FORGED, Records};
 use super::super::{Broken, Drops, Dtls, Event, State, Version};
 use super::dimpl_partner::VERSIONS;
 use super::key_update::{records13, sealed};
@@ -16,9 +16,9 @@ fn drops(version: Version, hostile: impl Fn(&mut Pair) -> Vec<Vec<u8>>) -> Drops
     for mut datagram in hostile(&mut pair) {
         pair.give(1, &mut datagram);
     }
-    let honest = pair.say(0, b"honest").unwrap();
+    let mut honest = pair.say(0, b"honest").unwrap();
     pair.received[1].clear();
-    pair.give(1, &mut honest.clone());
+    pair.give(1, &mut honest);
     assert_eq!(pair.received[1], [b"honest"], "{version:?}: {:?}", pair.events);
     pair.ends[1].statistics().drops
 }
@@ -36,6 +36,18 @@ fn a_wrong_tag_is_a_forgery() {
             vec![datagram]
         });
         assert_eq!(drops, Drops { forged: 1, ..Drops::default() });
+    }
+}
+
+#[test]
+fn too_many_forgeries_end_the_connection() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(version);
+        pair.ends[1].statistics.drops.forged = MOST_FORGED - 1;
+        let mut forged = data(&mut pair);
+        *forged.last_mut().unwrap() ^= 1;
+        pair.give(1, &mut forged);
+        assert_eq!(pair.events[1].last(), Some(&Event::Failed(Broken::TooManyForgeries)));
     }
 }
 
@@ -61,6 +73,7 @@ fn a_record_counts_once() {
 fn a_record_opened_before_the_take_over_does_not_count_again() {
     for version in VERSIONS {
         let mut pair = Pair::established(version);
+        pair.settle();
         let early: Vec<_> = pair.wire.clone();
         let before = pair.received.clone();
         for (to, mut datagram) in early.into_iter().flat_map(|datagram| [(0, datagram.clone()), (1, datagram)]) {
@@ -274,7 +287,7 @@ fn an_acknowledgement_of_another_record_does_not_turn_the_key() {
 fn the_last_number_of_12_is_the_end() {
     let mut pair = Pair::established(Version::Dtls12);
     let State::Records(records) = &mut pair.ends[0].state else { panic!("it has no own records") };
-    let Records::V12(records) = &mut **records else { panic!("it speaks DTLS 1.3") };
+    let Records::V12(records) = records else { panic!("it speaks DTLS 1.3") };
     records.skip_to((1 << 48) - 1);
     let mut last = pair.say(0, b"last").unwrap();
     assert!(pair.say(0, b"one more").is_none());

@@ -71,7 +71,7 @@ fn no_nonce_is_used_twice_over_take_over_resending_and_updates() {
             }
             pair.run(Duration::from_secs(10), |_, _| rng.chance(0.2));
         });
-        assert!(used > 200, "{used}");
+        assert!(used > 100, "{used}");
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn sealed(end: &mut Dtls, kind: u8, text: &[u8]) -> Vec<u8> {
 
 pub(super) fn records13(end: &mut Dtls) -> &mut super::super::records13::Records13 {
     match &mut end.state {
-        State::Records(records) => match &mut **records {
+        State::Records(records) => match records {
             Records::V13(records) => records,
             Records::V12(_) => panic!("it speaks DTLS 1.2"),
         },

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dimpl::crypto::aws_lc_rs::default_provider;
 
 use super::super::{Context, Dtls, Event, Provider, Version};
+use crate::machine::rng::Rng;
 use crate::machine::time::{Epoch, Instant};
 
 /// The way from one end to the other.
@@ -26,6 +27,8 @@ pub(super) fn context(provider: Provider) -> Context {
     Context::new(provider, certificate.der().to_vec(), key.serialize_der(), *EPOCH)
 }
 
+type Mutate = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// Two ends: 0 is the client.
 pub(super) struct Pair {
     pub(super) ends: [Dtls; 2],
@@ -39,7 +42,9 @@ pub(super) struct Pair {
     /// Bytes of all datagrams.
     pub(super) wire: Vec<Vec<u8>>,
     /// Changes datagrams under way.
-    pub(super) mutate: Option<Box<dyn FnMut(&mut Vec<u8>)>>,
+    pub(super) mutate: Option<Mutate>,
+    /// Delays each datagram by up to 40 ms, and repeats some.
+    pub(super) jitter: Option<Rng>,
 }
 
 impl Pair {
@@ -74,6 +79,7 @@ impl Pair {
             under_way: BTreeMap::new(),
             wire: Vec::new(),
             mutate: None,
+            jitter: None,
         }
     }
 
@@ -88,7 +94,7 @@ impl Pair {
     /// Lets both ends talk: each says something every 50 ms. `lose` decides over the n-th datagram of an end.
     pub(super) fn run(&mut self, long: Duration, mut lose: impl FnMut(usize, usize) -> bool) {
         let end = self.now + long;
-        let mut talk = self.now;
+        let (mut talk, mut stuck) = (self.now, 0);
         loop {
             self.flush(&mut lose);
             let arrival = self.under_way.keys().next().map(|(at, _)| *at);
@@ -98,6 +104,8 @@ impl Pair {
                 self.now = end;
                 return;
             }
+            stuck = if next == self.now { stuck + 1 } else { 0 };
+            assert!(stuck < 100, "a deadline stands: {:?}, {:?}", self.ends, self.ends.each_ref().map(Dtls::deadline));
             self.now = next;
             self.ends
                 .iter_mut()
@@ -167,7 +175,11 @@ impl Pair {
         self.sent[from] += 1;
         self.wire.push(datagram.clone());
         self.mutate.iter_mut().for_each(|mutate| mutate(&mut datagram));
-        if !lose(from, number) {
+        if let Some(rng) = &mut self.jitter {
+            let late = self.now + WAY + Duration::from_millis(rng.below(40));
+            self.under_way.insert((late, self.sent[0] + self.sent[1]), (1 - from, datagram.clone()));
+        }
+        if self.jitter.as_mut().is_none_or(|rng| rng.chance(0.2)) && !lose(from, number) {
             self.under_way.insert((self.now + WAY, self.sent[0] + self.sent[1]), (1 - from, datagram));
         }
     }

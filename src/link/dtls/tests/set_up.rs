@@ -60,6 +60,18 @@ fn set_ups_at_one_and_five_percent_of_loss_all_succeed() {
     }
 }
 
+#[test]
+fn a_set_up_with_reordered_and_repeated_datagrams_succeeds_without_a_storm() {
+    for (version, seed) in VERSIONS.into_iter().flat_map(|version| (0..100).map(move |seed| (version, seed))) {
+        let mut rng = Rng::from_u64(seed);
+        let mut pair = Pair::new([version; 2]);
+        pair.jitter = Some(rng.fork());
+        pair.run(Duration::from_secs(4), |_, _| rng.chance(0.05));
+        assert_connected(&pair, format_args!("{version:?}, seed {seed}"));
+        assert!(pair.sent.iter().all(|sent| *sent < 150), "{:?}", pair.sent);
+    }
+}
+
 fn assert_connected(pair: &Pair, what: std::fmt::Arguments<'_>) {
     assert!(pair.events.iter().all(|events| *events == [Event::Connected]), "{what}: {:?}", pair.events);
     assert!(pair.ends.iter().all(Dtls::has_own_records), "{what}: {:?}", pair.ends);
