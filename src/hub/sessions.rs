@@ -22,7 +22,7 @@ use super::core::Core;
 use super::event::{Closed, Event};
 use super::opening::{Ended, Opening, Purpose, is_unknown};
 use super::session::Session;
-use super::session::event::{CloseReason, PathId, PathPolicy, SessionEvent};
+use super::session::event::{CloseReason, Misbehaved, PathId, PathPolicy, SessionEvent};
 use super::upgrades::Direct;
 use crate::machine::ids::{LinkId, Slab, Table};
 use crate::machine::queue::ReadyList;
@@ -335,7 +335,13 @@ impl Core {
             }
             _ => {}
         }
-        match session.receive(now, path, packet) {
+        let received = session.receive(now, path, packet);
+        self.after_packet(now, id, path, received);
+    }
+
+    /// What follows from a packet of a session.
+    pub(super) fn after_packet(&mut self, now: Instant, id: SessionId, path: PathId, received: Result<(), Misbehaved>) {
+        match received {
             Ok(()) => {}
             Err(error) if error.closes_path() => {
                 self.statistics.misbehaved_paths += 1;

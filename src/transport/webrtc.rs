@@ -12,15 +12,19 @@
 //! addresses, learned from what that peer itself has sent. So a request binds nothing unless the engine has found it
 //! good and answers.
 //!
-//! *Room before supply*: a packet is asked for only when the engine can take the largest; then it is written at once.
-//! `quick` goes first. What a receiver above has stopped waits in the engine, up to [`WebrtcConfig::inbox`]; a peer that
-//! sends more has broken its window and is closed.
+//! *Sending* is pulled (`sending.rs`): peers take turns on the port that their pair leaves by, and the engine writes
+//! into the buffer that the system is given. A packet is asked for only when the engine can take the largest; then it is
+//! written at once, `quick` first.
+//!
+//! *Receiving*: a batch of datagrams is one input. Messages are lent to the layer above as the engine has them; those of
+//! a link that was stopped stay there, at most [`WebrtcConfig::inbox`], and the other side's window closes.
 //!
 //! *Amplification*: towards an address that does not answer by a signed message at most [`WebrtcConfig::unanswered`] bytes
 //! are sent, and the engine gives a check up after seven times. Towards a loopback address nothing is sent but from one.
 
 mod entry;
 mod events;
+mod receiving;
 mod reports;
 mod routes;
 mod sending;
@@ -36,7 +40,6 @@ use turns::Turns;
 
 use super::{Outbox, PeerEvent, PeerId, PeerReport, PeerState, Transport, TransportCommand, TransportEvent, Upgrade};
 use crate::machine::buf::Buf;
-use crate::machine::datagram::Datagrams;
 use crate::machine::ids::{LinkId, PortId, Slab, Table};
 use crate::machine::payload::Upper;
 use crate::machine::port::{PortChange, PortRequest};
@@ -44,10 +47,9 @@ use crate::machine::queue::ReadyList;
 use crate::machine::time::Instant;
 use crate::machine::timers::DeadlineHeap;
 use crate::machine::{Cx, Deadline, Fill, Input, Output};
-use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer, Inbound};
+use crate::stack::gather::{GatherConfig, GatherEvent, Gatherer};
 use crate::stack::peer::{ChannelSpec, Crypto, EngineKind, Event, Partner, Peer, PeerConfig, Version};
 use crate::wire::candidate::{Candidate, CandidateKind};
-use crate::wire::demux::is_stun;
 use crate::wire::ice_server::IceServer;
 use crate::wire::outlook::Outlook;
 use crate::wire::signal::Signal;
@@ -317,25 +319,11 @@ impl Webrtc {
         }
     }
 
-    fn on_datagrams(&mut self, cx: &mut Cx<'_>, port: PortId, datagrams: Datagrams<'_>) {
-        let Self { routes, peers, touched, counters, gatherer, .. } = self;
-        for datagram in datagrams {
-            if let Some(inbound) = gatherer.on_datagram(cx, port, datagram) {
-                take_in(routes, peers, touched, counters, cx, inbound);
-            }
-        }
-    }
-
     fn on_port(&mut self, cx: &mut Cx<'_>, port: PortId, change: PortChange) {
         if matches!(change, PortChange::Failed(_) | PortChange::Closed) {
             self.turns.forget(port);
         }
         self.gatherer.on_port(cx, port, change);
-    }
-
-    fn on_bytes(&mut self, cx: &mut Cx<'_>, port: PortId, data: &mut [u8]) {
-        let Self { routes, peers, touched, counters, gatherer, .. } = self;
-        gatherer.on_bytes(cx, port, data, &mut |cx, inbound| take_in(routes, peers, touched, counters, cx, inbound));
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) {
@@ -351,28 +339,6 @@ impl Webrtc {
             self.gatherer.stop(cx);
         }
     }
-}
-
-/// Finds out whose a datagram is.
-fn take_in(
-    routes: &Routes,
-    peers: &mut Table<PeerId, Entry>,
-    touched: &mut ReadyList<PeerId>,
-    counters: &mut WebrtcCounters,
-    cx: &mut Cx<'_>,
-    inbound: Inbound<'_>,
-) {
-    let Inbound { local, source, ecn, data } = inbound;
-    let named = if is_stun(data) { routes.named(data) } else { None };
-    let id = named.or_else(|| routes.learned(local, source));
-    let Some((id, entry)) = id.and_then(|id| Some((id, peers.get_mut(id)?))) else {
-        counters.nobodys += 1;
-        return;
-    };
-    entry.received += data.len() as u64;
-    entry.heard(source, data);
-    entry.peer.receive(cx, local, source, ecn, data);
-    touched.push(id);
 }
 
 impl Transport for Webrtc {

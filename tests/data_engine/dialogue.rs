@@ -96,9 +96,7 @@ impl Dialogue {
             let side = place / 2 % 2;
             self.pair.sides[side].close(self.pair.now, channel.names[side].expect("it is open"));
         }
-        self.until("closed", |dialogue| {
-            dialogue.channels.iter().all(|channel| channel.is_closed == [true, true])
-        });
+        self.until("closed", |dialogue| dialogue.channels.iter().all(|channel| channel.is_closed == [true, true]));
         self.report();
         self.channels.clear();
     }
@@ -108,7 +106,10 @@ impl Dialogue {
         let count: usize = lanes().map(|lane| lane.count).sum();
         let bytes: usize = lanes().map(|lane| lane.bytes).sum();
         let pair = &self.pair;
-        println!("{count} messages of {bytes} bytes arrived by {:?}; {:?} datagrams, {} lost", pair.now, pair.datagrams, pair.lost);
+        println!(
+            "{count} messages of {bytes} bytes arrived by {:?}; {:?} datagrams, {} lost",
+            pair.now, pair.datagrams, pair.lost
+        );
         for side in &pair.sides {
             println!("  {}", side.counters());
         }

@@ -32,6 +32,30 @@ impl Session {
         Ok(())
     }
 
+    /// Takes in one packet as [`Self::receive`] does, without changing it. None: it is sealed, or something else.
+    pub fn receive_plain(&mut self, now: Instant, path: PathId, packet: &[u8]) -> Option<Result<(), Misbehaved>> {
+        let mut cursor = Cursor::new(packet);
+        let Ok(Head::Plain) = Head::take(&mut cursor) else { return None };
+        let records = &packet[packet.len() - cursor.len()..];
+        Some(self.take_plain(now, path, packet.len(), records))
+    }
+
+    fn take_plain(&mut self, now: Instant, path: PathId, len: usize, records: &[u8]) -> Result<(), Misbehaved> {
+        if self.is_over() {
+            return Ok(());
+        }
+        let index = self.index(path).ok_or(Misbehaved::NoSuchPath)?;
+        self.paths[index].counts.bytes_received += len as u64;
+        if len > self.config.packet {
+            return Err(Misbehaved::NotAPacket);
+        }
+        if !self.paths[index].info.private {
+            return Err(Misbehaved::Unsealed);
+        }
+        self.take_packet(now, index, records);
+        Ok(())
+    }
+
     /// Takes in the first packet of a path that the peer opened, and adds that path; if there was one of that id, the
     /// peer has given it up, and it is replaced. Later packets go to [`Self::receive`].
     ///

@@ -78,6 +78,7 @@ impl Core {
         }
         match message {
             Payload::Owned(mut packet) => self.take_private(now, id, &mut packet),
+            Payload::Borrowed(packet) if self.take_plain(now, id, packet) => {}
             Payload::Borrowed(packet) => {
                 let mut scratch = self.take_scratch();
                 scratch.extend_from_slice(packet);
@@ -86,6 +87,15 @@ impl Core {
             }
         }
         Flow::Go
+    }
+
+    /// A packet that need not be opened in place, as nearly all here. False: it has to.
+    fn take_plain(&mut self, now: Instant, id: LinkId, packet: &[u8]) -> bool {
+        let Some(&Private { session, path, .. }) = self.upgrades.links.get(id) else { return false };
+        let live = self.sessions.live_mut(session);
+        let Some(received) = live.and_then(|live| live.receive_plain(now, path, packet)) else { return false };
+        self.after_packet(now, session, path, received);
+        true
     }
 
     /// A packet, where it comes or after it has waited.

@@ -148,7 +148,11 @@ impl Dcsctp {
                 reset.expect("streams can be reset");
             }
         }
-        let closed: Vec<u16> = self.channels.extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer).map(|(number, _)| number).collect();
+        let closed: Vec<u16> = self
+            .channels
+            .extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer)
+            .map(|(number, _)| number)
+            .collect();
         self.happened.extend(closed.into_iter().map(Happened::Closed));
     }
 }
@@ -172,8 +176,7 @@ impl Partner for Dcsctp {
 
     fn deadline(&self) -> Option<Instant> {
         let at = self.socket.poll_timeout();
-        (at < SocketTime::infinite_future())
-            .then(|| Instant::ZERO + (at - SocketTime::zero()))
+        (at < SocketTime::infinite_future()).then(|| Instant::ZERO + (at - SocketTime::zero()))
     }
 
     fn on_timeout(&mut self, now: Instant) {

@@ -32,6 +32,7 @@ enum Word {
 }
 
 /// The ways to one end.
+#[derive(Clone)]
 struct Line {
     words: Sender<Word>,
     waker: Waker,
@@ -47,27 +48,37 @@ impl Line {
 /// Has one end send messages of `size` bytes to the other, as many as the parent says.
 pub fn peers(size: usize) {
     let (done, is_done) = channel();
-    let mut ends = [true, false].map(|offers| {
-        let (words, heard) = channel();
-        let mut driver = driver(offers, size);
-        (Line { words, waker: driver.waker() }, heard, driver)
-    });
-    let lines: Vec<_> = ends.iter_mut().map(|(line, ..)| line.waker.clone()).collect();
-    let [(first, first_hears, one), (second, second_hears, other)] = ends;
-    let to_first = Line { words: first.words.clone(), waker: lines[0].clone() };
-    let tells = done.clone();
-    thread::spawn(move || run(one, &first_hears, &second, &tells));
-    thread::spawn(move || run(other, &second_hears, &to_first, &done));
+    let [first, second] = [true, false].map(|offers| start(offers, size, done.clone()));
+    let to_first = first.line.clone();
+    first.other.send(second.line.clone()).and(second.other.send(first.line)).expect("both threads run");
     for _ in 0..2 {
         is_done.recv().expect("both come up");
     }
     obey(|count| {
-        first.say(Word::Send(count));
+        to_first.say(Word::Send(count));
         let mut missing = count;
         while missing > 0 {
             missing -= is_done.recv().expect("all arrive");
         }
     });
+}
+
+/// A thread with one end, which waits to be told of the other.
+struct Started {
+    line: Line,
+    other: Sender<Line>,
+}
+
+fn start(offers: bool, size: usize, done: Sender<usize>) -> Started {
+    let ((words, hears), (wakes, waker)) = (channel(), channel());
+    let (other, hears_of_other) = channel();
+    thread::spawn(move || {
+        let mut driver = driver(offers, size);
+        wakes.send(driver.waker()).expect("somebody waits");
+        let other = hears_of_other.recv().expect("there is another end");
+        run(driver, &hears, &other, &done);
+    });
+    Started { line: Line { words, waker: waker.recv().expect("the thread runs") }, other }
 }
 
 /// Instead of this process there is node, which plays the same role by libdatachannel.
