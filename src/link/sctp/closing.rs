@@ -40,7 +40,8 @@ impl Association {
     pub fn abort(&mut self, now: Instant, reason: &str) {
         self.now = now;
         if self.state != State::Over {
-            let reason = &reason[..reason.floor_char_boundary(MOST_REASON)];
+            let fits = |at: &usize| reason.is_char_boundary(*at);
+            let reason = &reason[..(0..=reason.len().min(MOST_REASON)).rev().find(fits).unwrap_or(0)];
             self.send_abort(cause::USER_INITIATED, reason.as_bytes());
             self.end(Over::Aborted { is_by_peer: false, reason: reason.escape_debug().to_string() });
         }

@@ -19,8 +19,8 @@
 //! A sample taken while the application had less to send than the window allows says so.
 //!
 //! *A loss that was none* is taken back: where all losses of a reduction prove to be late packets, the window from before
-//! it is restored. *ECN-CE* is congestion without doubt, once per window. *After idleness* the window shrinks to what the
-//! path is known to hold. *On another path* all that was learned of the old one is forgotten.
+//! it is restored. *After idleness* the window shrinks to what the path is known to hold. *On another path* all that was
+//! learned of the old one is forgotten.
 //!
 //! # Bounds
 //!
@@ -92,8 +92,6 @@ pub(super) struct Ack {
     pub(super) next: u64,
     /// Bytes in flight after it.
     pub(super) flight: usize,
-    /// Bytes declared lost with it.
-    pub(super) lost: usize,
 }
 
 impl Ack {
@@ -131,8 +129,6 @@ pub struct CongestionCounters {
     pub verdicts_in_company: u64,
     /// How often it began to compete as CUBIC.
     pub competitions: u64,
-    /// Reductions by marked packets (ECN-CE).
-    pub marks: u64,
     /// Lost packets that proved to be late.
     pub spurious: u64,
     /// Retransmission timeouts.
@@ -189,11 +185,6 @@ impl Controller {
     /// Packet `number` had been declared lost and is acknowledged all the same.
     pub(super) fn on_spurious(&mut self, number: u64) {
         each!(self, one => one.on_spurious(number));
-    }
-
-    /// Packet `number` came to the peer with a mark (ECN-CE).
-    pub(super) fn on_congestion_experienced(&mut self, now: Instant, number: u64, next: u64, flight: usize) {
-        each!(self, one => one.on_mark(now, number, next, flight as f64));
     }
 
     /// Data are about to leave after nothing was in flight. A pause below a second changes nothing.

@@ -250,13 +250,14 @@ impl Str0m {
         };
         let (start, segment) = (out.len(), data.len());
         out.extend_from_slice(&data);
-        let fits = |next: &mut Outgoing, len: usize| {
+        let fits = |next: &Outgoing, len: usize| {
             (next.local, next.to) == (local, to) && next.data.len() <= segment && len + next.data.len() <= most
         };
         while (out.len() - start).is_multiple_of(segment)
-            && let Some(next) = self.transmits.pop_front_if(|next| fits(next, out.len() - start))
+            && let Some(next) = self.transmits.front().filter(|next| fits(next, out.len() - start))
         {
             out.extend_from_slice(&next.data);
+            self.transmits.pop_front();
         }
         Some(Sent { local, to, segment, ecn: None })
     }

@@ -98,15 +98,6 @@ impl Cubic {
         self.episode.begin(next);
     }
 
-    pub(super) fn on_mark(&mut self, _now: Instant, number: u64, next: u64, _flight: f64) {
-        if self.episode.covers(number) {
-            return;
-        }
-        self.counters.marks += 1;
-        self.reduce();
-        self.episode.begin_certain(next);
-    }
-
     fn reduce(&mut self) {
         self.counters.reductions += 1;
         self.law.curve.aim_after_loss(self.law.window);

@@ -334,14 +334,6 @@ impl Ebb {
         }
     }
 
-    pub(super) fn on_mark(&mut self, now: Instant, number: u64, next: u64, _flight: f64) {
-        if !self.episode.covers(number) {
-            self.counters.marks += 1;
-            self.episode.begin_certain(next);
-            self.reduce(now);
-        }
-    }
-
     /// Congestion: a drain decides what of the window remains.
     fn reduce(&mut self, now: Instant) {
         self.counters.reductions += 1;

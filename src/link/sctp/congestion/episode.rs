@@ -15,7 +15,7 @@ impl Episode {
         *self = Self { recover: next, lost: 1, spurious: 0, is_certain: false };
     }
 
-    /// Begins by what can't prove wrong: a mark or a timeout.
+    /// Begins by what can't prove wrong: a timeout.
     pub(super) const fn begin_certain(&mut self, next: u64) {
         *self = Self { recover: next, lost: 0, spurious: 0, is_certain: true };
     }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_not_taken_back() {
+    fn a_timeout_is_not_taken_back() {
         let mut episode = Episode::default();
         episode.begin_certain(10);
         assert!(!episode.take_back(4));

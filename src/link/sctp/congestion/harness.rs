@@ -1,6 +1,6 @@
 //! Flows over one bottleneck in virtual time: what the tests of controllers run on.
 //!
-//! The bottleneck is a queue in bytes that drops at its tail, or marks above a height; behind it is a delay. Loss is random
+//! The bottleneck is a queue in bytes that drops at its tail; behind it is a delay. Loss is random
 //! and hits both directions. Acknowledgements are delayed by up to 0.1 ms at random, so that flows don't lock in phase;
 //! they can be held back and released in bursts. All flows have the same receiver and the same detection of losses, by
 //! packet numbers as QUIC has it, and repeat what was lost in new packets.

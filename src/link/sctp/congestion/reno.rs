@@ -75,15 +75,6 @@ impl Reno {
         self.episode.begin(next);
     }
 
-    pub(super) const fn on_mark(&mut self, _now: Instant, number: u64, next: u64, _flight: f64) {
-        if self.episode.covers(number) {
-            return;
-        }
-        self.counters.marks += 1;
-        self.reduce();
-        self.episode.begin_certain(next);
-    }
-
     const fn reduce(&mut self) {
         self.counters.reductions += 1;
         self.threshold = (self.window / 2.0).max(LEAST * self.packet);

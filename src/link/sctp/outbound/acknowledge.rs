@@ -319,9 +319,9 @@ impl Outbound {
         let sample = self.sample(news);
         self.most_blocks = self.most_blocks.max(blocks);
         self.is_cut_short = blocks >= LEAST_LIMIT && blocks == self.most_blocks;
-        let lost = self.detect(news.now);
+        self.detect(news.now);
         if news.acked > 0 {
-            self.controller.on_ack(&Ack { next: self.packets.next(), flight: self.flying, lost, ..sample });
+            self.controller.on_ack(&Ack { next: self.packets.next(), flight: self.flying, ..sample });
         }
         self.tidy(news.now);
     }
@@ -344,7 +344,6 @@ impl Outbound {
             top: self.top,
             next: 0,
             flight: 0,
-            lost: 0,
         };
         let Some(packet) = self.packets.get(news.newest) else { return ack };
         let rtt = news.now - packet.at;

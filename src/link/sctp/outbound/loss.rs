@@ -87,13 +87,11 @@ impl Outbound {
         (!self.flight.is_empty()).then(|| self.rtt.deadline(self.started))
     }
 
-    /// Judges packets that are late by now; bytes declared lost.
-    pub(super) fn detect(&mut self, now: Instant) -> usize {
-        let before = self.flying;
+    /// Judges packets that are late by now.
+    pub(super) fn detect(&mut self, now: Instant) {
         self.loss_at = None;
         self.judge_new(now);
         self.judge_resent(now);
-        before - self.flying
     }
 
     /// Chunks that the receiver may have thrown away, the longest known of them, are sent anew.

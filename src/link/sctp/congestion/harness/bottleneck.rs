@@ -19,8 +19,6 @@ pub(in super::super) struct Link {
     pub(in super::super) loss: f64,
     /// Acknowledgements leave only at multiples of this; zero: at once.
     pub(in super::super) bursts: Duration,
-    /// Bytes of queue above which packets are marked; infinite: never.
-    pub(in super::super) mark: f64,
 }
 
 impl Link {
@@ -33,7 +31,6 @@ impl Link {
             queue: rate * round_trip / 1_000.0 * products,
             loss: 0.0,
             bursts: Duration::ZERO,
-            mark: f64::INFINITY,
         }
     }
 
@@ -41,13 +38,6 @@ impl Link {
     pub(in super::super) fn lossy(self, percent: f64) -> Self {
         Self { loss: percent / 100.0, ..self }
     }
-}
-
-/// What becomes of a packet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Passed {
-    pub(super) at: Instant,
-    pub(super) is_marked: bool,
 }
 
 #[derive(Debug)]
@@ -67,15 +57,15 @@ impl Bottleneck {
         self.free.since(now).as_secs_f64() * self.link.rate
     }
 
-    /// A packet arrives; none: it is lost.
-    pub(super) fn pass(&mut self, now: Instant, rng: &mut Rng) -> Option<Passed> {
+    /// When a packet that arrives now has passed; none: it is lost.
+    pub(super) fn pass(&mut self, now: Instant, rng: &mut Rng) -> Option<Instant> {
         let queued = self.queued(now);
         if queued + WIRE > self.link.queue.max(WIRE) {
             return None;
         }
         self.free = self.free.max(now) + Duration::from_secs_f64(WIRE / self.link.rate);
         let at = self.free + self.link.delay;
-        (!self.is_lost(rng)).then_some(Passed { at, is_marked: queued > self.link.mark })
+        (!self.is_lost(rng)).then_some(at)
     }
 
     /// When an acknowledgement arrives that leaves now; none: it is lost.

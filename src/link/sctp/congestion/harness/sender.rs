@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::{Ack, CongestionCounters, Controller, Pacer};
-use super::bottleneck::{Bottleneck, Passed};
+use super::bottleneck::Bottleneck;
 use super::{CHUNKS, Flow, Load, PAYLOAD};
 use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
@@ -21,13 +21,6 @@ struct Sent {
     first_at: Instant,
     is_app_limited: bool,
     is_open: bool,
-}
-
-/// A packet that has come to the receiver.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    number: u64,
-    is_marked: bool,
 }
 
 #[derive(Debug)]
@@ -51,9 +44,9 @@ pub(super) struct Sender {
     produced: u64,
     lost: u64,
     wake: Option<Instant>,
-    forth: VecDeque<(Instant, Seen)>,
+    forth: VecDeque<(Instant, u64)>,
     back: VecDeque<(Instant, u64)>,
-    seen: VecDeque<Seen>,
+    seen: VecDeque<u64>,
     received: u64,
     taken: u64,
     unacknowledged: u32,
@@ -135,9 +128,9 @@ impl Sender {
         self.send(now, path, rng);
     }
 
-    fn arrive(&mut self, now: Instant, seen: Seen, path: &Bottleneck, rng: &mut Rng) {
-        let is_gap = self.seen.back().is_some_and(|last| last.number + 1 != seen.number);
-        self.seen.push_back(seen);
+    fn arrive(&mut self, now: Instant, number: u64, path: &Bottleneck, rng: &mut Rng) {
+        let is_gap = self.seen.back().is_some_and(|last| last + 1 != number);
+        self.seen.push_back(number);
         self.received += 1;
         self.unacknowledged += 1;
         if self.unacknowledged >= 2 || is_gap {
@@ -161,22 +154,20 @@ impl Sender {
     fn hear(&mut self, now: Instant, upto: u64) {
         let mut newest = None;
         let mut acked = 0;
-        let mut marked = None;
         while self.taken < upto {
-            let Some(seen) = self.seen.pop_front() else { break };
+            let Some(number) = self.seen.pop_front() else { break };
             self.taken += 1;
-            let Some(sent) = self.packets.get_mut((seen.number - self.base) as usize) else { continue };
+            let Some(sent) = self.packets.get_mut((number - self.base) as usize) else { continue };
             acked += usize::from(std::mem::take(&mut sent.is_open)) * CHUNKS;
             newest = Some(*sent);
-            self.top = self.top.max(seen.number);
-            marked = marked.or_else(|| seen.is_marked.then_some(seen.number));
+            self.top = self.top.max(number);
         }
         if let Some(sent) = newest {
-            self.account(now, acked, &sent, marked);
+            self.account(now, acked, &sent);
         }
     }
 
-    fn account(&mut self, now: Instant, acked: usize, sent: &Sent, marked: Option<u64>) {
+    fn account(&mut self, now: Instant, acked: usize, sent: &Sent) {
         self.flight -= acked;
         self.delivered += acked as u64;
         self.delivered_at = now;
@@ -185,10 +176,7 @@ impl Sender {
         self.backoff = 0;
         let rtt = now.since(sent.at);
         self.rtt = (self.rtt * 7 + rtt) / 8;
-        let lost = self.detect(now);
-        if let Some(number) = marked {
-            self.controller.on_congestion_experienced(now, number, self.next_number(), self.flight);
-        }
+        self.detect(now);
         let took = (now - sent.delivered_at).max(sent.at - sent.first_at).as_secs_f64();
         let rate = (took > 0.0).then(|| (self.delivered - sent.delivered) as f64 / took);
         self.controller.on_ack(&Ack {
@@ -202,7 +190,6 @@ impl Sender {
             top: self.top,
             next: self.next_number(),
             flight: self.flight,
-            lost,
         });
     }
 
@@ -210,16 +197,14 @@ impl Sender {
         self.base + self.packets.len() as u64
     }
 
-    /// Declares lost what was sent three packets or nine eighths of a round trip before: bytes.
-    fn detect(&mut self, now: Instant) -> usize {
-        let mut lost = 0;
+    /// Declares lost what was sent three packets or nine eighths of a round trip before.
+    fn detect(&mut self, now: Instant) {
         while let Some(sent) = self.packets.front().copied() {
             let is_late = self.base + 3 <= self.top || (self.base < self.top && now.since(sent.at) > self.rtt * 9 / 8);
             if sent.is_open && !is_late {
                 break;
             }
             if sent.is_open {
-                lost += CHUNKS;
                 self.lost += 1;
                 self.flight -= CHUNKS;
                 let next = self.next_number();
@@ -228,7 +213,6 @@ impl Sender {
             self.packets.pop_front();
             self.base += 1;
         }
-        lost
     }
 
     fn time_out(&mut self, now: Instant) {
@@ -297,10 +281,10 @@ impl Sender {
         });
         self.flight += CHUNKS;
         self.pacer.on_sent(now, CHUNKS, self.controller.rate());
-        if let Some(Passed { at, is_marked }) = path.pass(now, rng) {
+        if let Some(at) = path.pass(now, rng) {
             let at = at + self.flow.extra_delay;
             let at = self.forth.back().map_or(at, |(last, _)| at.max(*last));
-            self.forth.push_back((at, Seen { number, is_marked }));
+            self.forth.push_back((at, number));
         }
     }
 }

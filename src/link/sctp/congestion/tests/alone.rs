@@ -66,20 +66,6 @@ fn acknowledgements_in_bursts_leave_most_of_the_path() {
 }
 
 #[test]
-fn marks_keep_the_queue_short_without_losses() {
-    for choice in [Ebb, Cubic, Reno] {
-        let link = Link { mark: 30_000.0, ..Link::new(20.0, 50.0, 2.0) };
-        let mut course = Course::new(link, &[Flow::bulk(choice)], 1);
-        course.run(5.0);
-        let (lost, rate) = (course.lost(0), course.run(20.0)[0]);
-        println!("{choice:?} with marks above 30 kB: {rate:.1} Mbit/s, queue {:.0} bytes", course.mean_queue());
-        assert!(course.counters(0).marks > 0 && course.counters(0).reductions > 0);
-        assert_eq!(course.lost(0), lost);
-        assert!(rate > 12.0);
-    }
-}
-
-#[test]
 fn the_others_fill_a_path_that_loses_nothing() {
     for choice in [Cubic, Reno] {
         let mut course = Course::new(Link::new(20.0, 50.0, 1.0), &[Flow::bulk(choice)], 1);

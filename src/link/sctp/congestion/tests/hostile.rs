@@ -37,20 +37,18 @@ fn any_ack(rng: &mut Rng) -> Ack {
         top: any(rng),
         next: any(rng),
         flight: any(rng) as usize,
-        lost: any(rng) as usize,
     }
 }
 
 fn step(controller: &mut Controller, rng: &mut Rng) {
     let (now, number, next) = (Instant::from_nanos(any(rng)), any(rng), any(rng));
-    match rng.below(16) {
+    match rng.below(15) {
         0 => controller.on_timeout(now, next),
         1 => controller.on_spurious(number),
-        2 => controller.on_congestion_experienced(now, number, next, any(rng) as usize),
-        3 => controller.on_idle(now),
-        4 if rng.chance(0.1) => controller.on_path(now),
-        5 => controller.on_packet_size(any(rng) as usize % 65_536),
-        6..9 => controller.on_lost(now, number, next, any(rng) as usize),
+        2 => controller.on_idle(now),
+        3 if rng.chance(0.1) => controller.on_path(now),
+        4 => controller.on_packet_size(any(rng) as usize % 65_536),
+        5..8 => controller.on_lost(now, number, next, any(rng) as usize),
         _ => controller.on_ack(&any_ack(rng)),
     }
 }
@@ -97,7 +95,6 @@ fn ack(now: u64, top: u64, flight: usize) -> Ack {
         top,
         next: top + 40,
         flight,
-        lost: 0,
     }
 }
 
