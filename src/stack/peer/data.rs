@@ -543,3 +543,6 @@ impl std::fmt::Debug for Data {
         f.debug_struct("Data").field("config", &self.config).field("pair", &self.pair()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,118 @@ fn datagrams_that_are_no_good_change_nothing() {
         .unwrap();
     }
 }
+
+#[test]
+fn a_held_channel_waits_and_others_pass() {
+    for kinds in MEETINGS.iter().copied() {
+        let crypto = real();
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        pair.run_until(Duration::from_secs(2), |pair| pair.is_up(0) && pair.is_up(1)).unwrap();
+        pair.with(1, |engine, _| engine.hold(BULK, true));
+        let before = pair.messages(1).len();
+        for (channel, word) in [(BULK, b"later"), (QUICK, b"first")] {
+            assert!(pair.with(0, |engine, cx| engine.write(cx, channel, true, word)));
+        }
+        pair.run_until(Duration::from_secs(2), |pair| pair.messages(1).len() > before).unwrap();
+        pair.run_until(Duration::from_secs(1), |_| false);
+        assert_eq!(pair.messages(1)[before..], [b"first".to_vec()], "{kinds:?}");
+        pair.with(1, |engine, _| engine.hold(BULK, false));
+        assert_eq!(pair.messages(1)[before + 1..], [b"later".to_vec()], "{kinds:?}");
+    }
+}
+
+#[test]
+fn what_was_written_before_a_close_is_taken_before_the_end_is_told() {
+    let crypto = real();
+    for kinds in MEETINGS.iter().copied().filter(|kinds| kinds[0] == EngineKind::Data) {
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        pair.with(0, |engine, cx| {
+            for word in [b"one", b"two"] {
+                assert!(engine.write(cx, BULK, true, word));
+            }
+            engine.close(cx);
+        });
+        pair.run_until(Duration::from_secs(2), |pair| pair.seen[1].contains(&Event::Over(Over::Closed))).unwrap();
+        assert_eq!(pair.messages(1)[pair.messages(1).len() - 2..], [b"one".to_vec(), b"two".to_vec()], "{kinds:?}");
+    }
+}
+
+#[test]
+fn a_bad_wire_loses_and_repeats_nothing_of_a_reliable_channel() {
+    for kinds in MEETINGS.iter().copied() {
+        let crypto = real();
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        pair.run_until(Duration::from_secs(2), |pair| pair.is_up(0) && pair.is_up(1)).unwrap();
+        pair.loss = 0.03;
+        let before = [0, 1].map(|n| pair.messages(n).len());
+        let mut next = [0u32; 2];
+        let filled = |number: u32| [number.to_be_bytes().to_vec(), vec![number as u8; number as usize * 37]].concat();
+        pair.run_until(Duration::from_secs(120), |pair| {
+            for n in [0, 1] {
+                while next[n] < 200 && pair.with(n, |engine, _| engine.room()) >= 8_000 {
+                    assert!(pair.with(n, |engine, cx| engine.write(cx, BULK, true, &filled(next[n]))));
+                    next[n] += 1;
+                }
+            }
+            (0..2).all(|n| pair.heard[n].len() - before[n] >= 200)
+        })
+        .unwrap_or_else(|| panic!("{kinds:?}"));
+        for n in [0, 1] {
+            let mut heard = pair.messages(n).split_off(before[n]);
+            heard.sort_unstable_by_key(|message| u32::from_be_bytes(message[..4].try_into().unwrap()));
+            assert!(heard == (0..200).map(filled).collect::<Vec<_>>(), "{kinds:?}: side {n}");
+        }
+    }
+}
+
+#[test]
+fn channels_of_foreign_peers_close_from_both_sides() {
+    for kinds in MEETINGS.iter().copied() {
+        let crypto = real();
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Foreign, 1);
+        pair.connect();
+        let spec = |label: &str| ChannelSpec {
+            label: label.to_owned(),
+            ordered: true,
+            max_retransmits: None,
+            negotiated: None,
+        };
+        let places = [0, 1].map(|n| pair.with(n, |engine, cx| engine.open_channel(cx, spec("own"))).unwrap());
+        let opened = |pair: &Pair, n: usize| {
+            pair.seen[n].iter().filter(|event| matches!(event, Event::Open(_, label) if label == "own")).count()
+        };
+        pair.run_until(Duration::from_secs(5), |pair| (0..2).all(|n| opened(pair, n) == 2)).unwrap();
+        for n in [0, 1] {
+            pair.with(n, |engine, cx| engine.close_channel(cx, places[n]));
+        }
+        let closed = |pair: &Pair, n: usize| {
+            pair.seen[n].iter().filter(|event| matches!(event, Event::ChannelClosed(_))).count()
+        };
+        let time = pair.run_until(Duration::from_secs(5), |pair| (0..2).all(|n| closed(pair, n) == 2));
+        time.unwrap_or_else(|| panic!("{kinds:?}: {:?}", pair.seen));
+    }
+}
+
+#[test]
+fn a_withdrawn_address_moves_the_peer_to_another_and_nothing_is_lost() {
+    const OTHER: &str = "198.51.100.1:3000";
+    let crypto = real();
+    for kinds in MEETINGS.iter().copied().filter(|kinds| kinds[0] == EngineKind::Data) {
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        let host = |address: &str| Candidate::new(CandidateKind::Host, address.parse().unwrap(), None);
+        pair.with(0, |engine, cx| _ = engine.add_local(cx, &host(OTHER)));
+        pair.with(1, |engine, cx| _ = engine.add_remote(cx, &host(OTHER)));
+        pair.run_until(Duration::from_secs(2), |_| false);
+        pair.with(0, |engine, cx| engine.remove_local(cx, &host(FIRST)));
+        pair.wire.retain(|(_, _, sent, _)| sent.local != FIRST.parse().unwrap());
+        assert_eq!(pair.peers[0].pair(), Some((OTHER.parse().unwrap(), SECOND.parse().unwrap())));
+        assert!(pair.with(0, |engine, cx| engine.write(cx, BULK, true, b"from elsewhere")));
+        let heard = |pair: &mut Pair| pair.messages(1).last().is_some_and(|last| last == b"from elsewhere");
+        let time = pair.run_until(Duration::from_secs(5), heard).unwrap();
+        assert!(time <= Duration::from_millis(100), "{kinds:?}: {time:?}");
+    }
+}
