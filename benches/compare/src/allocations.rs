@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
+use switchboard::stack::peer::Crypto;
 use switchboard_compare::crowd::Crowd;
 use switchboard_compare::engines::data::{Manner, Pair};
 use switchboard_compare::engines::ours::epoch;

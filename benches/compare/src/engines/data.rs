@@ -8,9 +8,9 @@ use switchboard::machine::Cx;
 use switchboard::machine::ids::Ids;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
+use switchboard::stack::peer::Crypto;
 use switchboard::stack::peer::data::Data;
 use switchboard::stack::peer::engine::{BULK, ChannelSpec, EngineConfig, Event, Partner, Remote};
-use switchboard::stack::peer::Crypto;
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 
 /// The delay of the wire.

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::Cx;
 use switchboard::machine::ids::Ids;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
+use switchboard::stack::peer::Crypto;
 use switchboard::stack::peer::{BULK, EngineKind, Event, Partner, Peer, PeerConfig, Sent, State};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 use switchboard::wire::signal::Signal;
@@ -89,7 +89,8 @@ impl Pair {
             let next = timers.chain(self.under_way.front().map(|carried| carried.at)).min();
             self.now = next.expect("something is to come").max(self.now);
             assert!(self.now - start < Duration::from_secs(60), "no connection");
-            while let Some(carried) = self.under_way.pop_front_if(|carried| carried.at <= self.now) {
+            while self.under_way.front().is_some_and(|carried| carried.at <= self.now) {
+                let Some(carried) = self.under_way.pop_front() else { break };
                 self.arrive(carried);
             }
             (0..2).for_each(|n| self.with(n, |peer, cx| peer.on_timeout(cx)));
