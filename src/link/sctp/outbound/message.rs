@@ -1,6 +1,4 @@
-//! Messages that are queued or under way: one record each, in a slab that hands used records out again, the one first that
-//! has been free for longest. Messages mostly end in the order in which they began, so records are used one after the
-//! other as they lie in memory, which caches foresee.
+//! Messages that are queued or under way: one record each, in a slab that hands used records out again.
 
 /// Where a message's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,9 +66,7 @@ impl Message {
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     all: Vec<Message>,
-    /// Free records, from the one that has been so for longest to the last.
     free: Option<Id>,
-    last_free: Option<Id>,
     live: usize,
 }
 
@@ -117,20 +113,11 @@ impl Messages {
         let is_unused = message.chunks == 0 && !message.is_queued;
         if is_unused {
             message.generation = message.generation.wrapping_add(1);
-            message.next = None;
-            self.append_free(id);
+            message.next = self.free;
+            self.free = Some(id);
             self.live -= 1;
         }
         is_unused
-    }
-
-    #[inline]
-    fn append_free(&mut self, id: Id) {
-        match self.last_free.filter(|_| self.free.is_some()) {
-            Some(last) => self.get_mut(last).next = Some(id),
-            None => self.free = Some(id),
-        }
-        self.last_free = Some(id);
     }
 
     /// Gives the memory back when there is none.
