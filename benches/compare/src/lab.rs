@@ -32,6 +32,8 @@ pub struct Lab {
     cables: Vec<[Plug; 2]>,
     under_way: VecDeque<(usize, PortId, Vec<u8>)>,
     datagrams: VecDeque<Sent>,
+    /// Memory of batches that were carried.
+    spare: Vec<Vec<u8>>,
     /// Datagrams, all ways.
     pub carried: u64,
 }
@@ -70,7 +72,15 @@ impl Lab {
     pub fn new(hubs: usize, relays: usize) -> Self {
         let nodes = (0..hubs).map(|n| Node::new(n, n >= relays)).collect();
         let now = Instant::from_nanos(1_000_000_000);
-        Self { now, nodes, cables: Vec::new(), under_way: VecDeque::new(), datagrams: VecDeque::new(), carried: 0 }
+        Self {
+            now,
+            nodes,
+            cables: Vec::new(),
+            under_way: VecDeque::new(),
+            datagrams: VecDeque::new(),
+            spare: Vec::new(),
+            carried: 0,
+        }
     }
 
     /// Two hubs that may find direct paths, and the relay through which they meet.

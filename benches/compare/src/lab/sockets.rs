@@ -67,8 +67,8 @@ impl Lab {
         loop {
             let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut node.rng, ids: &mut node.ids };
             let Fill::Datagrams(transmit) = node.hub.fill(&mut cx, port, &mut node.buf) else { return };
-            self.datagrams.push_back(Sent { source, transmit, data: node.buf.as_slice().to_vec() });
-            node.buf.vec().clear();
+            let data = std::mem::replace(node.buf.vec(), self.spare.pop().unwrap_or_default());
+            self.datagrams.push_back(Sent { source, transmit, data });
             node.drain(self.now);
         }
     }
@@ -82,6 +82,8 @@ impl Lab {
             let datagrams = Datagrams::new(source, destination, None, transmit.segment, &mut data);
             node.act(self.now, |hub, cx| hub.handle(cx, Input::Datagrams(port, datagrams)));
             node.drain(self.now);
+            data.clear();
+            self.spare.push(data);
         }
     }
 }
