@@ -59,13 +59,7 @@ impl Association {
 
     /// Bytes written that were not sent yet, not even once.
     pub const fn unsent(&self) -> usize {
-        self.outbound.total_buffered()
-    }
-
-    /// Whether [`recv`](Self::recv) has something.
-    pub fn has_message(&mut self) -> bool {
-        self.take_control(self.now);
-        self.inbound.peek().is_some()
+        self.outbound.unsent()
     }
 
     /// Takes the next message; it is lent until the next call. Taking makes room for the peer.
@@ -89,9 +83,9 @@ impl Association {
         self.inbound.hold(stream, held);
     }
 
-    /// Whether what comes next is for the user.
+    /// Whether what comes next is for the user; to be asked when no event is left.
     #[inline]
-    pub(super) fn has_message(&mut self) -> bool {
+    pub fn has_message(&mut self) -> bool {
         self.inbound.peek().is_some_and(|next| matches!(self.judge(&next), Verdict::Deliver))
     }
 
