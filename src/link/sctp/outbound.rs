@@ -269,6 +269,11 @@ impl Outbound {
         timers.into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
+    /// Bytes that wait to be sent for the first time, of all streams.
+    pub(super) const fn unsent(&self) -> usize {
+        self.streams.queued()
+    }
+
     /// Whether nothing is queued and nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.streams.queued() == 0 && self.flight.is_empty()
