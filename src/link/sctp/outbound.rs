@@ -205,11 +205,6 @@ impl Outbound {
         self.streams.find(stream).map_or(0, |stream| stream.queued)
     }
 
-    /// As [`buffered`](Self::buffered), of all streams.
-    pub(super) const fn total_buffered(&self) -> usize {
-        self.streams.queued()
-    }
-
     /// Queues a message, whole or not at all: `false` if there is no [`room`](Self::room), the stream does not exist, or
     /// the message is empty, which SCTP can't send.
     pub(super) fn write(&mut self, now: Instant, stream: u16, head: Head, message: &[u8]) -> bool {
