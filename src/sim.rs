@@ -95,11 +95,15 @@
 //! # Determinism
 //!
 //! The same seed, the same calls and the same machines give the same [`World::transcript_hash`] in every process and
-//! every build. It covers times, nodes, kinds, sizes and drops, not contents. What could break it lies outside:
+//! every build. It covers times, nodes, kinds, sizes, drops, and what packets carry, byte by byte. What could break it lies
+//! outside:
 //!
 //! - a machine that reads a clock, draws entropy, or iterates a hash table. The first two do not compile in this crate
 //!   (`clippy.toml`); for machines of others [`World::transcript_hash`] of two runs is the test.
-//! - TLS: the key exchange of its library draws its own randomness. Sizes and times do not depend on it.
+//! - TLS, and peers of the engine `str0m`: their libraries draw randomness of their own. Sizes and times do not depend on
+//!   it; in such worlds contents are to be left out of the hash ([`World::leave_contents_out`]).
+//! - draws from a generator that belongs to the thread, as the ICE agent's are: it is seeded from the world before each
+//!   call that may draw. So worlds that take turns on a thread do not disturb each other. A world stays on its thread.
 //! - floating point: losses and delays are drawn by additions, multiplications and comparisons, which every platform
 //!   rounds alike; no logarithm, root or sine is taken.
 //! - addresses of memory and the order of threads: a world has one thread and looks at no address.

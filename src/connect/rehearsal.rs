@@ -34,6 +34,8 @@ use crate::machine::time::Instant;
 use crate::sim::scenario::{Failed, HostSpec, LinkSpec, Play};
 use crate::sim::{Clock, DropReason, HostId, Profile, Recording, Scenario, Timeline};
 #[cfg(feature = "webrtc")]
+use crate::stack::peer::EngineKind;
+#[cfg(feature = "webrtc")]
 use crate::transport::webrtc::WebrtcConfig;
 use crate::wire::identity::EndpointId;
 
@@ -147,10 +149,15 @@ impl Rehearsal {
     }
 
     /// Endpoints that make direct paths. The relays serve STUN, and TURN, to all (with the feature `turn`). Runs are
-    /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's.
+    /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's: byte by byte, or with `str0m` in times
+    /// and sizes.
     #[cfg(feature = "webrtc")]
     pub fn direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
-        Self::played_by(scenario, Troupe::with_direct(scenario, config))
+        let mut rehearsal = Self::played_by(scenario, Troupe::with_direct(scenario, config));
+        if config.engine != EngineKind::Data {
+            rehearsal.play.world.leave_contents_out();
+        }
+        rehearsal
     }
 
     fn played_by(scenario: &Scenario, troupe: Troupe) -> Self {

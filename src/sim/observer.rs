@@ -8,6 +8,8 @@ use crate::machine::time::Instant;
 #[derive(Debug)]
 pub(super) struct Observer {
     transcript: Transcript,
+    /// Contents are left out of the transcript.
+    is_blind: bool,
     drops: [u64; DropReason::ALL.len()],
     recorder: Option<Recorder>,
 }
@@ -21,11 +23,16 @@ struct Recorder {
 
 impl Observer {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { transcript: Transcript::new(seed), drops: [0; DropReason::ALL.len()], recorder: None }
+        Self { transcript: Transcript::new(seed), is_blind: false, drops: [0; DropReason::ALL.len()], recorder: None }
     }
 
     pub(super) const fn hash(&self) -> u64 {
         self.transcript.hash()
+    }
+
+    /// From now on contents are left out of the hash.
+    pub(super) const fn leave_contents_out(&mut self) {
+        self.is_blind = true;
     }
 
     pub(super) fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
@@ -59,14 +66,21 @@ impl Observer {
     }
 
     pub(super) fn delivered(&mut self, at: Instant, node: NodeId, carried: &Carried) {
-        self.transcript.note(at, node, carried.packet.name(), carried.packet.size());
+        self.note_packet(at, node, carried.packet.name(), carried);
         self.keep_packet(at, node, carried, What::Delivered);
     }
 
     pub(super) fn dropped(&mut self, at: Instant, node: NodeId, carried: &Carried, reason: DropReason) {
-        self.transcript.note(at, node, reason.code(), carried.packet.size());
+        self.note_packet(at, node, reason.code(), carried);
         self.drops[reason as usize] += 1;
         self.keep_packet(at, node, carried, |frame| What::Dropped(frame, reason));
+    }
+
+    fn note_packet(&mut self, at: Instant, node: NodeId, kind: &str, carried: &Carried) {
+        self.transcript.note(at, node, kind, carried.packet.size());
+        if !self.is_blind {
+            self.transcript.add_bytes(carried.packet.contents());
+        }
     }
 
     /// Keeps what is no packet; the text is made only if it is kept.

@@ -116,6 +116,14 @@ impl Packet {
         }
     }
 
+    /// What it carries, without headers.
+    pub(super) fn contents(&self) -> &[u8] {
+        match &self.body {
+            Body::Segment { segment: Segment::Data(_, bytes), .. } | Body::Datagram(_, bytes) => bytes,
+            Body::Segment { .. } => &[],
+        }
+    }
+
     pub(super) const fn name(&self) -> &'static str {
         match &self.body {
             Body::Segment { segment, .. } => segment.name(),

@@ -277,10 +277,17 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// A hash over what came to hosts, what was dropped and what machines said: times, nodes, kinds and sizes, not
-    /// contents. Equal for runs of the same seed and calls, in any process.
+    /// A hash over what came to hosts, what was dropped and what machines said: times, nodes, kinds, sizes and each byte
+    /// that packets carried. Equal for runs of the same seed and calls, in any process; contents that no seed governs
+    /// are to be [left out](Self::leave_contents_out).
     pub const fn transcript_hash(&self) -> u64 {
         self.network.observer.hash()
+    }
+
+    /// From now on [`Self::transcript_hash`] leaves out what packets carry: for worlds in which somebody draws from the
+    /// system, as TLS does, and SCTP's set-up in `str0m`. Times and sizes must follow from the seed all the same.
+    pub const fn leave_contents_out(&mut self) {
+        self.network.observer.leave_contents_out();
     }
 
     /// How many packets were dropped, by reason; those that a stream's sender repeated count too.

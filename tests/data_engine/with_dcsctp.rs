@@ -32,8 +32,13 @@ struct Case {
 
 impl Case {
     fn dialogue(self, seed: u64) -> Dialogue {
-        let config =
-            Config { zero_checksum: self.is_zero_checksum, interleaving: self.is_interleaving, ..Config::default() };
+        let base = Config::default();
+        let config = Config {
+            receive_window: if self.is_interleaving { WIDE } else { base.receive_window },
+            zero_checksum: self.is_zero_checksum,
+            interleaving: self.is_interleaving,
+            ..base
+        };
         let theirs = Dcsctp::new(!self.is_client, self.is_interleaving, self.is_zero_checksum);
         let sides: [Box<dyn Partner>; 2] = [Box::new(Own::new(config, self.is_client, seed)), Box::new(theirs)];
         Dialogue::new(sides, self.wire, seed)

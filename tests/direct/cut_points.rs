@@ -17,8 +17,10 @@ use switchboard::hub::session::event::{CloseReason, SendError};
 use switchboard::hub::{Closed, Event};
 use switchboard::machine::limits::Limits;
 use switchboard::sim::{Conditions, Link, Loss};
+use switchboard::stack::peer::EngineKind;
 
 use crate::ledger::Ledger;
+use crate::party::engines;
 use crate::stage::{MS, Plan, SECOND, Scene};
 
 /// What each side sends on reliable channels, in bytes.
@@ -60,6 +62,7 @@ impl Cut {
 #[derive(Debug, Default)]
 struct Histogram {
     kinds: BTreeMap<(Way, Option<Duration>), usize>,
+    engines: BTreeMap<String, usize>,
     went_down: BTreeMap<usize, usize>,
     peers: BTreeMap<usize, usize>,
     disconnected: usize,
@@ -93,10 +96,10 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, engines: [EngineKind; 2]) -> Self {
         let channels = channels();
         let limits = Limits { session_send: 128 * 1024, session_receive: 128 * 1024, ..Limits::default() };
-        let mut scene = Scene::new(Plan { channels: channels.clone(), limits, ..Plan::new(seed) });
+        let mut scene = Scene::new(Plan { channels: channels.clone(), limits, engines, ..Plan::new(seed) });
         let conditions = Conditions { loss: Loss::Independent(0.01), rate: Some(300_000), ..Conditions::default() };
         let ada = scene.actors[0].host;
         scene.world.link(ada, Link::symmetric(conditions));
@@ -239,6 +242,7 @@ impl Run {
 
     fn tell(&self, cut: Cut, histogram: &mut Histogram) {
         *histogram.kinds.entry((cut.way, cut.heals)).or_default() += 1;
+        *histogram.engines.entry(format!("{:?}", self.scene.plan.engines)).or_default() += 1;
         let (_, down) = self.scene.changes(0);
         *histogram.went_down.entry(down).or_default() += 1;
         *histogram.peers.entry(self.scene.peers(0)).or_default() += 1;
@@ -248,19 +252,19 @@ impl Run {
     }
 }
 
-struct Named(u64, Option<Cut>);
+struct Named(u64, [EngineKind; 2], Option<Cut>);
 
 impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("that was seed {}, {:?}", self.0, self.1);
+            eprintln!("that was seed {}, {:?}, {:?}", self.0, self.1, self.2);
         }
     }
 }
 
-fn run(seed: u64, cut: Option<Cut>) -> (Run, usize) {
-    let _named = Named(seed, cut);
-    let mut run = Run::new(seed);
+fn run(seed: u64, engines: [EngineKind; 2], cut: Option<Cut>) -> (Run, usize) {
+    let _named = Named(seed, engines, cut);
+    let mut run = Run::new(seed, engines);
     let steps = run.run(cut);
     (run, steps)
 }
@@ -271,13 +275,22 @@ fn a_direct_path_may_end_at_any_moment() {
     let (seeds, points) = if full { (20, 80) } else { (6, 50) };
     let mut histogram = Histogram::default();
     for seed in 0..seeds {
-        let (whole, steps) = run(seed, None);
-        println!("seed {seed}, not cut: {}", whole.account(0));
+        let [steps, with_str0m, mixed] = [0, 3, 7].map(|number| {
+            let (whole, steps) = run(seed, engines(number), None);
+            println!("seed {seed}, {:?}, not cut: {}", engines(number), whole.account(0));
+            steps
+        });
         for n in 0..points {
             // Points of one seed lie between those of the others.
+            let engines = engines(n as u64);
+            let steps = match engines {
+                [EngineKind::Data, EngineKind::Data] => steps,
+                [EngineKind::Str0m, EngineKind::Str0m] => with_str0m,
+                _ => mixed,
+            };
             let at = (n * seeds as usize + seed as usize) * steps / (points * seeds as usize);
             let cut = Cut::new(n + seed as usize, at);
-            run(seed, Some(cut)).0.tell(cut, &mut histogram);
+            run(seed, engines, Some(cut)).0.tell(cut, &mut histogram);
         }
         println!("seed {seed}: {points} of {steps} moments");
     }

@@ -14,12 +14,12 @@ use switchboard::machine::rng::Rng;
 use switchboard::sim::timeline::{Body, Frame, What};
 use switchboard::sim::{HostId, Recording};
 use switchboard::transport::upgrade::PeerState;
-use switchboard::transport::webrtc::{Webrtc, WebrtcConfig};
+use switchboard::transport::webrtc::Webrtc;
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 use switchboard::wire::signal::{DescriptionKind, Signal};
 
 use crate::evil::{Evil, Flood, Tamper, Volley};
-use crate::party::epoch;
+use crate::party::config;
 use crate::stage::{MS, Plan, RELAY, SECOND, Scene};
 
 type More = Arc<Mutex<VecDeque<Vec<u8>>>>;
@@ -33,7 +33,7 @@ fn scene_with(seed: u64, tamper: Tamper, deaf: bool) -> (Scene, More) {
     let plan = Plan { direct: [false, true], ..Plan::new(seed) };
     let mut scene = Scene::new(plan);
     let more = More::default();
-    let mut evil = Evil::new(Webrtc::new(WebrtcConfig::new(scene.world.crypto(epoch()))), tamper, more.clone());
+    let mut evil = Evil::new(Webrtc::new(config(&scene.world, scene.plan.engines[0])), tamper, more.clone());
     evil.deaf = deaf;
     scene.act(0, |endpoint, cx| endpoint.set_upgrade(cx, Box::new(evil)));
     (scene, more)

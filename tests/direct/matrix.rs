@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use cell::{Cell, Family, Outcome, Servers};
 use switchboard::sim::NatKind;
 
+use crate::party::engines;
+
 /// Plays the cells of one sort of servers.
 fn play(servers: Servers) {
     let mut cells = BTreeMap::new();
@@ -26,12 +28,15 @@ fn play(servers: Servers) {
         let row = move |a| NatKind::ALL.map(|b| (family, [a, b]));
         NatKind::ALL.into_iter().flat_map(row)
     });
-    for (family, pair) in places {
-        let cell = Cell::play(servers, family, pair);
+    let mut carried = BTreeMap::new();
+    for (n, (family, pair)) in places.enumerate() {
+        let engines = engines(n as u64);
+        *carried.entry(format!("{engines:?}")).or_insert(0) += 1;
+        let cell = Cell::play(servers, family, pair, engines);
         wrong.extend(cell.flaw(servers, family, pair));
         cells.insert((family, pair), cell);
     }
-    println!("{servers}: {}", summary(cells.values()));
+    println!("{servers}: {}; {carried:?}", summary(cells.values()));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     if golden::writes() {
         return golden::write(servers, &cells);

@@ -9,6 +9,7 @@ use switchboard::link::noise::SecretKey;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
 use switchboard::sim::{HostId, NatKind, World};
+use switchboard::stack::peer::EngineKind;
 use switchboard::transport::Reconnect;
 use switchboard::transport::webrtc::WebrtcConfig;
 
@@ -27,6 +28,21 @@ pub(crate) fn epoch() -> Epoch {
     Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000))
 }
 
+/// Which engine either side has in the run of that number: `str0m` carries a tenth of them, and a tenth are mixed.
+pub(crate) const fn engines(run: u64) -> [EngineKind; 2] {
+    match run % 20 {
+        3 | 13 => [EngineKind::Str0m; 2],
+        7 => [EngineKind::Data, EngineKind::Str0m],
+        17 => [EngineKind::Str0m, EngineKind::Data],
+        _ => [EngineKind::Data; 2],
+    }
+}
+
+/// Both sides' engine config: a world's, and that engine.
+pub(crate) fn config(world: &World<Endpoint>, engine: EngineKind) -> WebrtcConfig {
+    WebrtcConfig { engine, ..WebrtcConfig::new(world.crypto(epoch())) }
+}
+
 fn builder(seed: u64) -> Builder {
     let reconnect = Reconnect::Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(5) };
     let options = Options { reconnect, ..Options::default() };
@@ -39,10 +55,9 @@ impl Party {
         let mut world = World::new(seed);
         let relay = builder(1).listen("tcp:0.0.0.0:7000").relays_for(Policy::Open, Quotas::default());
         let relay = world.host("relay", relay.build(&mut Rng::from_u64(1)).unwrap());
-        let config = WebrtcConfig::new(world.crypto(epoch()));
         let mut hosts = Vec::new();
         for (n, name) in ["ada", "bob"].into_iter().enumerate() {
-            let endpoint = builder(n as u64 + 2).relay("tcp:198.18.0.1:7000").direct(config.clone());
+            let endpoint = builder(n as u64 + 2).relay("tcp:198.18.0.1:7000").direct(config(&world, engines(seed)[n]));
             let endpoint = endpoint.build(&mut Rng::from_u64(seed ^ (n as u64 + 2))).unwrap();
             hosts.push(match nats[n] {
                 None => world.host(name, endpoint),

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use switchboard::connect::Endpoint;
 use switchboard::connect::rehearsal::{Flaw, Outcome, Rehearsal, on_profile};
 use switchboard::sim::scenario::{Failed, Shape};
 use switchboard::sim::{Failure, Profile, Scenario, World};
-use switchboard::transport::webrtc::WebrtcConfig;
 
-use crate::party::epoch;
+use crate::party::{config, engines};
 
 fn play(scenario: &Scenario) -> Outcome {
     try_play(scenario).unwrap_or_else(|flaw| panic!("{flaw}"))
 }
 
 fn try_play(scenario: &Scenario) -> Result<Outcome, Flaw> {
-    let config = WebrtcConfig::new(World::<Endpoint>::new(scenario.seed).crypto(epoch()));
+    let config = config(&World::new(scenario.seed), engines(scenario.seed)[0]);
     Rehearsal::direct(scenario, &config).run(&mut |_| {})
 }
 

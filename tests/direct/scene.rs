@@ -14,16 +14,16 @@ use switchboard::machine::limits::Limits;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::sim::{Gateway, HostId, INTERNET, NetId, World};
+use switchboard::stack::peer::EngineKind;
 use switchboard::stack::turn_server::{Listener, PeerPolicy, TurnSecret, User};
 use switchboard::transport::Reconnect;
 use switchboard::transport::serve;
 use switchboard::transport::upgrade::PeerState;
-use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::outlook::CandidatePolicy;
 
 use crate::common::Authority;
-use crate::party::epoch;
+use crate::party::config;
 
 pub(crate) const ADA: usize = 0;
 pub(crate) const BOB: usize = 1;
@@ -48,6 +48,8 @@ pub(crate) struct Side {
     pub(crate) policy: CandidatePolicy,
     /// Whether it makes direct paths.
     pub(crate) direct: bool,
+    /// What carries them.
+    pub(crate) engine: EngineKind,
     /// Peers that it has at most.
     pub(crate) peers: usize,
     pub(crate) limits: Limits,
@@ -64,6 +66,7 @@ impl Default for Side {
             servers: Vec::new(),
             policy: CandidatePolicy::ALL,
             direct: true,
+            engine: EngineKind::default(),
             peers: 8,
             limits: Limits::default(),
             accepts: true,
@@ -271,7 +274,7 @@ fn place(world: &mut World<Endpoint>, common: NetId, shared: usize, (name, seed)
     let net = behind(world, common, &side.gateways[shared..]);
     let mut builder = builder(100 + u64::from(name == "bob"), side.limits.clone()).relay("tcp:relay.test:443");
     if side.direct {
-        let mut config = WebrtcConfig::new(world.crypto(epoch()));
+        let mut config = config(world, side.engine);
         (config.gather.servers, config.gather.policy) = (side.servers.clone(), side.policy);
         (config.gather.trust, config.peers) = (Some(authority().1.clone()), side.peers);
         builder = builder.direct(config);

@@ -12,13 +12,14 @@ use switchboard::machine::limits::Limits;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::time::Instant;
 use switchboard::sim::{HostId, INTERNET, NatKind, NetId, World};
+use switchboard::stack::peer::EngineKind;
 use switchboard::transport::Reconnect;
 use switchboard::transport::serve::TurnService;
 use switchboard::transport::upgrade::PeerState;
 use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard::wire::identity::Address;
 
-use crate::party::epoch;
+use crate::party::{config, engines};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) ipv4: bool,
     /// Whether each endpoint makes direct paths.
     pub(crate) direct: [bool; 2],
+    /// What carries them.
+    pub(crate) engines: [EngineKind; 2],
     /// What the relay hands out.
     pub(crate) servers: Option<ServersFor>,
     /// A TURN server on a host of its own, at [`TURN`].
@@ -48,7 +51,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Both on the Internet, with direct paths, and one reliable channel.
+    /// Both on the Internet, with direct paths by the engines of that seed, and one reliable channel.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -57,6 +60,7 @@ impl Plan {
             limits: Limits::default(),
             ipv4: false,
             direct: [true; 2],
+            engines: engines(seed),
             servers: None,
             turn: None,
             accepts: true,
@@ -281,7 +285,7 @@ pub(crate) fn turn(plan: &Plan, boot: u64) -> Endpoint {
 }
 
 fn endpoint(plan: &Plan, world: &World<Endpoint>, n: usize, boot: u64) -> Endpoint {
-    let mut config = WebrtcConfig::new(world.crypto(epoch()));
+    let mut config = config(world, plan.engines[n]);
     (plan.configure)(&mut config);
     let builder = builder(plan, n as u64 + 2).relay(&format!("tcp:198.18.0.1:{RELAY}"));
     let builder = if plan.direct[n] { builder.direct(config) } else { builder };

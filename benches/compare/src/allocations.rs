@@ -1,13 +1,15 @@
-//! Counts what sessions allocate: `switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER`.
+//! Counts what sessions and engines allocate: `switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER |
+//! dc-idle NUMBER`.
 //!
 //! A program of its own, for the counter replaces the allocator of whoever is linked with it.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
+use switchboard::stack::peer::Crypto;
 use switchboard_compare::crowd::Crowd;
+use switchboard_compare::engines::data::{Manner, Pair};
 use switchboard_compare::engines::ours::epoch;
 use switchboard_compare::exchange::{Exchange, PRIVATE, RELAYED};
 use switchboard_compare::lab::Lab;
@@ -30,7 +32,8 @@ fn main() {
         ["session-64B"] => [PRIVATE, RELAYED].into_iter().for_each(|info| println!("{}", per_message(info))),
         ["rtc-idle", number] => println!("{}", of_peers(number.parse().expect("a number of peers"))),
         ["hub-idle", number] => println!("{}", per_session(number.parse().expect("a number of sessions"))),
-        _ => panic!("usage: switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER"),
+        ["dc-idle", number] => println!("{}", per_engine(number.parse().expect("a number of pairs"))),
+        _ => panic!("usage: switchboard-allocations session-64B | hub-idle NUMBER | rtc-idle NUMBER | dc-idle NUMBER"),
     }
 }
 
@@ -64,4 +67,19 @@ fn of_peers(number: usize) -> i64 {
     crowd.grow(number);
     crowd.pass(Duration::from_secs(30));
     HELD.get() - before
+}
+
+/// Bytes that one of so many pairs of idle data engines holds for each end. Each pair has carried a message.
+fn per_engine(pairs: usize) -> f64 {
+    let crypto = Crypto::new(epoch(), &mut Rng::from_u64(1)).expect("a certificate is made");
+    let make = || {
+        let mut pair = Pair::usual(&crypto, Manner::OneByOne);
+        pair.burst(&[7; 64], 1);
+        pair.rest(Duration::from_secs(30));
+        pair.engines()
+    };
+    drop(make());
+    let mut idle = Vec::with_capacity(pairs);
+    let counted = allocation_counter::measure(|| (0..pairs).for_each(|_| idle.push(make())));
+    (counted.bytes_current + BLOCK * counted.count_current) as f64 / pairs as f64 / 2.0
 }

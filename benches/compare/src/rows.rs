@@ -1,9 +1,11 @@
 //! The rows of the comparison.
 
+mod dc_bulk;
 mod dc_fair;
 mod dc_goodput;
-mod dc_small;
+mod dc_idle;
 mod dc_net;
+mod dc_small;
 mod dial;
 mod file;
 mod forward;
@@ -39,6 +41,8 @@ pub fn run(plan: &Plan) {
     rtc_setup::run(plan);
     rtc_switch::run(plan);
     rtc_idle::run(plan);
+    dc_bulk::run(plan);
+    dc_idle::run(plan);
     dc_goodput::run(plan);
     dc_fair::run(plan);
     dc_small::run(plan);

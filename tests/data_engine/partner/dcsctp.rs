@@ -240,10 +240,11 @@ impl Partner for Dcsctp {
     fn counters(&self) -> String {
         self.socket.get_metrics().map_or_else(String::new, |metrics| {
             format!(
-                "dcsctp: {} packets out, {} in, {} with retransmissions, srtt {:?}, interleaving {}, zero checksum {}",
+                "dcsctp: {} packets out, {} in, {} with retransmissions, {} chunks in flight, srtt {:?}, interleaving {}, zero checksum {}",
                 metrics.tx_packets_count,
                 metrics.rx_packets_count,
                 metrics.rtx_packets_count,
+                metrics.unack_data_count,
                 metrics.srtt,
                 metrics.uses_message_interleaving,
                 metrics.uses_zero_checksum,

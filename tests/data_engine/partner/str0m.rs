@@ -13,8 +13,8 @@ use switchboard::stack::peer::engine::{Local, Remote};
 
 use super::{Happened, Limit, Partner, Spec};
 
-/// Bytes that may wait to be sent: the largest message, and as much again.
-const MOST_BUFFERED: usize = 2 * crate::lane::LARGEST;
+/// Bytes that may wait to be sent: its largest message, and as much again; it walks over all of them.
+const MOST_BUFFERED: usize = 128 * 1024;
 
 pub(crate) struct Str0m {
     rtc: Rtc,
@@ -32,10 +32,9 @@ pub(crate) struct Str0m {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Begin {
     pub(crate) version: DtlsVersion,
-    /// Whether it connects by DTLS; ICE is controlled by the other side.
+    /// Whether it connects by DTLS and asks for the association: whoever asks has even numbers for its channels, so
+    /// that it has to be the same side. ICE is controlled by the other one.
     pub(crate) is_active: bool,
-    /// Whether it asks for the association.
-    pub(crate) is_asking: bool,
     /// Whether INIT chunks are exchanged beforehand.
     pub(crate) is_snap: bool,
 }
@@ -79,7 +78,7 @@ impl Str0m {
                 init.set_remote_init_chunk(chunk);
                 api.start_sctp_with_snap(begin.is_active, init).expect("SCTP starts");
             }
-            _ => api.start_sctp(begin.is_asking),
+            _ => api.start_sctp(begin.is_active),
         }
         self.on_timeout(now);
     }

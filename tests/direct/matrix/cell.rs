@@ -6,6 +6,7 @@ use std::time::Duration;
 use switchboard::hub::explain::NotDirect;
 use switchboard::sim::oracle::{self, Turn, Verdict};
 use switchboard::sim::{Gateway, NatKind};
+use switchboard::stack::peer::EngineKind;
 use switchboard::wire::ice_server::IceServer;
 
 use crate::scene::{ADA, BOB, CHANNEL, MS, SECOND, Scene, Side, stun, turn, turn_service};
@@ -132,14 +133,15 @@ pub(super) struct Cell {
 
 impl Cell {
     /// Both sides have the same servers and families, and share nothing.
-    pub(super) fn play(servers: Servers, family: Family, kinds: [NatKind; 2]) -> Self {
-        let side = |kind: NatKind| Side {
-            gateways: kind.gateways(),
+    pub(super) fn play(servers: Servers, family: Family, kinds: [NatKind; 2], engines: [EngineKind; 2]) -> Self {
+        let side = |n: usize| Side {
+            gateways: kinds[n].gateways(),
+            engine: engines[n],
             families: family.families(),
             servers: servers.ice_servers(),
             ..Side::default()
         };
-        Self::of(7, kinds.map(side), 0)
+        Self::of(7, [ADA, BOB].map(side), 0)
     }
 
     /// What becomes of a session between two that share so many outermost gateways.

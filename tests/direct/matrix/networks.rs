@@ -8,6 +8,7 @@ use switchboard::sim::oracle::{Turn, Verdict};
 use switchboard::sim::{Dependence, FirewallConfig, Gateway, Inward, NatConfig, Outward};
 
 use super::cell::{Cell, host};
+use crate::party::engines;
 use crate::scene::{Side, stun, turn};
 
 /// What one side has, and what the oracle knows of that.
@@ -64,20 +65,23 @@ fn network(rng: &mut Rng) -> ([Given; 2], usize) {
 
 #[test]
 fn networks_without_a_name_agree_with_the_oracle() {
-    let mut histogram = BTreeMap::new();
+    let (mut histogram, mut carried) = (BTreeMap::new(), BTreeMap::new());
     let mut wrong = Vec::new();
     let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
     for seed in 0..if is_campaign { 5_000 } else { 300 } {
         let (given, shared) = network(&mut Rng::from_u64(seed));
         let [a, b] = given.each_ref().map(|side| host(&side.gateways, side.families, (side.stun, side.turn)));
         let says = Verdict::of(&a, &b, shared);
-        let cell = Cell::of(seed, given.each_ref().map(Given::side), shared);
+        let engines = engines(seed);
+        let sides = [0, 1].map(|n| Side { engine: engines[n], ..given[n].side() });
+        let cell = Cell::of(seed, sides, shared);
         if !cell.is_as(says) {
             wrong.push(format!("seed {seed}: {cell:?} where the oracle says {says}: {shared} shared of {given:?}"));
         }
         *histogram.entry((says.to_string(), shared.min(1))).or_insert(0) += 1;
+        *carried.entry(format!("{engines:?}")).or_insert(0) += 1;
     }
-    println!("{histogram:?}");
+    println!("{histogram:?}; {carried:?}");
     assert!(wrong.is_empty(), "{} networks:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(histogram.len(), 6, "{histogram:?}");
 }

@@ -25,6 +25,8 @@ pub struct Pair {
     window: Window,
     /// Datagrams, both ways.
     pub carried: u64,
+    /// Bytes of the longest of them.
+    pub longest: usize,
 }
 
 struct End {
@@ -51,6 +53,11 @@ impl Pair {
         Self::new(config, Window::Bytes(window))
     }
 
+    /// As it is by default, but for datagrams of at most so many bytes, and with as much under way as suits it best.
+    pub fn with_datagrams(bytes: usize, window: usize) -> Self {
+        Self::new(|| RtcConfig::new().set_mtu(bytes..=usize::MAX), Window::Bytes(window))
+    }
+
     fn new(config: impl Fn() -> RtcConfig, window: Window) -> Self {
         let config = || config().set_crypto_provider(str0m_aws_lc_rs::default_provider().into());
         let now = Instant::now();
@@ -72,7 +79,7 @@ impl Pair {
             api.start_sctp(n == 0);
             ends[n].channel = Some(ends[n].rtc.direct_api().create_data_channel(channel()));
         }
-        let mut pair = Self { ends, now, window, carried: 0 };
+        let mut pair = Self { ends, now, window, carried: 0, longest: 0 };
         pair.ends.iter_mut().for_each(End::drain);
         pair.connect();
         pair
@@ -126,6 +133,7 @@ impl Pair {
     fn carry(&mut self, mut then: impl FnMut(&mut Self)) -> bool {
         let [there, back] = [0, 1].map(|n| std::mem::take(&mut self.ends[n].outbox));
         self.carried += (there.len() + back.len()) as u64;
+        self.longest = there.iter().map(|datagram| datagram.contents.len()).fold(self.longest, usize::max);
         there.iter().for_each(|datagram| self.ends[1].receive(self.now, datagram));
         for datagram in &back {
             self.ends[0].receive(self.now, datagram);

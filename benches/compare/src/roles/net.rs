@@ -29,6 +29,8 @@ enum Word {
     Signal(Vec<u8>),
     /// So many messages are to be sent.
     Send(usize),
+    /// So many will come; that they all have is to be told.
+    Expect(usize),
 }
 
 /// The ways to one end.
@@ -49,17 +51,15 @@ impl Line {
 pub fn peers(size: usize) {
     let (done, is_done) = channel();
     let [first, second] = [true, false].map(|offers| start(offers, size, done.clone()));
-    let to_first = first.line.clone();
+    let [to_first, to_second] = [&first, &second].map(|started| started.line.clone());
     first.other.send(second.line.clone()).and(second.other.send(first.line)).expect("both threads run");
     for _ in 0..2 {
         is_done.recv().expect("both come up");
     }
     obey(|count| {
+        to_second.say(Word::Expect(count));
         to_first.say(Word::Send(count));
-        let mut missing = count;
-        while missing > 0 {
-            missing -= is_done.recv().expect("all arrive");
-        }
+        is_done.recv().expect("all arrive");
     });
 }
 
@@ -69,7 +69,7 @@ struct Started {
     other: Sender<Line>,
 }
 
-fn start(offers: bool, size: usize, done: Sender<usize>) -> Started {
+fn start(offers: bool, size: usize, done: Sender<()>) -> Started {
     let ((words, hears), (wakes, waker)) = (channel(), channel());
     let (other, hears_of_other) = channel();
     thread::spawn(move || {
@@ -94,12 +94,11 @@ fn driver(offers: bool, size: usize) -> Driver<End> {
     driver
 }
 
-fn run(mut driver: Driver<End>, hears: &Receiver<Word>, other: &Line, done: &Sender<usize>) {
+fn run(mut driver: Driver<End>, hears: &Receiver<Word>, other: &Line, done: &Sender<()>) {
     loop {
         match driver.turn(None).expect("a driver runs") {
             Some(Said::Signal(bytes)) => other.say(Word::Signal(bytes)),
-            Some(Said::Up) => done.send(0).expect("somebody waits"),
-            Some(Said::Came(count)) => done.send(count).expect("somebody waits"),
+            Some(Said::Up | Said::AllCame) => done.send(()).expect("somebody waits"),
             None => {
                 for word in hears.try_iter() {
                     driver.act(|end, cx| end.on_word(cx, word));
@@ -121,7 +120,7 @@ struct End {
 enum Said {
     Signal(Vec<u8>),
     Up,
-    Came(usize),
+    AllCame,
 }
 
 #[derive(Default)]
@@ -129,7 +128,8 @@ struct Traffic {
     message: Vec<u8>,
     link: Option<LinkId>,
     left: usize,
-    came: usize,
+    missing: usize,
+    has_all: bool,
 }
 
 impl End {
@@ -146,6 +146,7 @@ impl End {
         let Some((webrtc, peer)) = &mut self.webrtc else { return };
         match word {
             Word::Signal(bytes) => webrtc.signal(cx, *peer, &Signal::decode(&bytes, usize::MAX).expect("a signal")),
+            Word::Expect(count) => self.traffic.missing = count,
             Word::Send(count) => {
                 self.traffic.left += count;
                 let wake = self.traffic.link.map(switchboard::transport::TransportCommand::Wake);
@@ -166,8 +167,8 @@ impl End {
                 PeerEvent::State(_) => {}
             }
         }
-        if self.traffic.came > 0 {
-            self.said.push_back(Said::Came(std::mem::take(&mut self.traffic.came)));
+        if std::mem::take(&mut self.traffic.has_all) {
+            self.said.push_back(Said::AllCame);
         }
     }
 }
@@ -214,7 +215,8 @@ impl Machine for End {
 
 impl Upper for Traffic {
     fn deliver(&mut self, _: LinkId, _: Kind, _: Payload<'_>) -> Flow {
-        self.came += 1;
+        self.missing -= 1;
+        self.has_all = self.missing == 0;
         Flow::Go
     }
 

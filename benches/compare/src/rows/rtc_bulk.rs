@@ -1,9 +1,9 @@
-//! `rtc-16KiB` and `rtc-64B`: CPU time of messages between two endpoints with a direct path, both ends together, against
-//! the engine alone and against the crate `rtc`. Datagrams are handed over in memory.
+//! `rtc-16KiB` and `rtc-64B`: CPU time of messages between two endpoints with a direct path by `str0m`, both ends
+//! together, against the engine alone and against the crate `rtc`. Datagrams are handed over in memory.
 
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::rng::Rng;
-use switchboard::stack::peer::WINDOW;
+use switchboard::stack::peer::str0m::WINDOW;
+use switchboard::stack::peer::{Crypto, EngineKind};
 use switchboard::transport::webrtc::WebrtcConfig;
 use switchboard_compare::engines::{ours, raw, rival};
 use switchboard_compare::lab::Lab;
@@ -30,10 +30,17 @@ pub fn config() -> WebrtcConfig {
     WebrtcConfig::new(Crypto::new(ours::epoch(), &mut Rng::from_u64(1)).expect("a certificate is made"))
 }
 
+/// The same, by `str0m`.
+fn by_str0m() -> WebrtcConfig {
+    let mut config = config();
+    config.engine = EngineKind::Str0m;
+    config
+}
+
 fn large(plan: &Plan) {
     let count = if plan.quick { 50 } else { 1500 };
     let message = vec![7; LARGE];
-    let mut lab = Lab::direct(&config());
+    let mut lab = Lab::direct(&by_str0m());
     let session = lab.open_direct();
     let (mut raw, mut default) = (raw::Pair::with_window(WINDOW), raw::Pair::with_defaults());
     let per_kib = |spent: f64| spent * 1e9 / (count * LARGE / 1024) as f64;
@@ -55,7 +62,7 @@ fn large(plan: &Plan) {
 
 fn small(plan: &Plan) {
     let (count, alone) = if plan.quick { (10_000, 2_000) } else { (400_000, 60_000) };
-    let mut lab = Lab::direct(&config());
+    let mut lab = Lab::direct(&by_str0m());
     let session = lab.open_direct();
     let mut rival = rival::Pair::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

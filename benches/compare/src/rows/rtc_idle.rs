@@ -1,5 +1,5 @@
-//! `rtc-idle`: what an endpoint costs that has 10,000 direct peers which say nothing: CPU time per second of virtual
-//! time, and memory. In a world; only what the endpoint itself does is counted.
+//! `rtc-idle`: what an endpoint costs that has 10,000 direct peers by the default engine which say nothing: CPU time per
+//! second of virtual time, and memory. In a world; only what the endpoint itself does is counted.
 
 use std::cell::Cell;
 use std::time::Duration;
