@@ -78,7 +78,10 @@ fn play(seed: u64, change: impl FnOnce(&mut sctp::Config), most: u64, histogram:
         world.run(Duration::from_millis(rng.below(20)));
     }
     let is_quiet = |world: &World| world.ends.iter().all(|end| end.peer.association().room() == config.send_bound);
-    assert!(world.run_until(Duration::from_secs(300), is_quiet), "seed {seed}, {:?}: not all arrives", world.link);
+    if !world.run_until(Duration::from_secs(300), is_quiet) {
+        let ends = world.ends.each_ref().map(|end| (&end.peer, end.over(), end.peer.association().statistics()));
+        panic!("seed {seed}, {:?}: not all arrives: {ends:#?}", world.link);
+    }
     world.run(Duration::from_secs(1));
     let row = &mut histogram.0[(world.link.loss * 10.0) as usize];
     row[0] += 1;
