@@ -458,7 +458,7 @@ impl Gathering {
 
     fn send(&mut self, script: &mut Script<'_>) {
         let to = ([203, 0, 113, script.byte() >> 2], 5000).into();
-        let data = script.bytes().to_vec();
+        let data = script.bytes();
         let local = self.relayed.first().copied().unwrap_or_else(|| ([192, 0, 2, 7], 40_000).into());
         self.with(|gatherer, cx| gatherer.send(cx, local, to, data));
     }
