@@ -8,6 +8,7 @@ use crate::link::sctp;
 use crate::machine::rng::Rng;
 use crate::stack::peer::data::Data;
 use crate::stack::peer::engine::{ChannelSpec, EngineConfig, Partner};
+use crate::wire::demux::Carried;
 
 /// Seeds of each test: with both of them 300, and ten times as many in a campaign.
 fn seeds() -> std::ops::Range<u64> {
@@ -136,4 +137,18 @@ fn every_kind_of_channel_keeps_its_promise_with_windows_smaller_than_a_message()
     let mut histogram = Histogram::default();
     seeds().for_each(|seed| play(seed, |config| config.receive_window = 4_096, 20_000, &mut histogram));
     histogram.print();
+}
+
+#[test]
+fn a_path_on_which_only_checks_of_consent_pass_is_waited_for() {
+    for partner in [Partner::Own, Partner::Foreign] {
+        let config = Data::association_config(&EngineConfig::new(partner, true));
+        let mut world = World::connected(1, partner, &config, &kinds()[..1]);
+        world.meddle = Some(Box::new(|data| if Carried::of(&data) == Carried::Stun { vec![data] } else { Vec::new() }));
+        assert!(world.write(0, 0, b"late"));
+        world.run(Duration::from_secs(90));
+        world.meddle = None;
+        let is_heard = |world: &World| world.ends[1].heard == [(0, b"late".to_vec())];
+        assert!(world.run_until(Duration::from_secs(15), is_heard), "{partner:?}: {:?}", world.ends[0].events);
+    }
 }
