@@ -253,7 +253,7 @@ impl Inbound {
         }
         let waiting = self.inbox.charge() - Inbox::charge_of(&next);
         self.acks.on_window(self.window_beside(waiting));
-        self.inbox.take()
+        self.inbox.take_peeked(&next)
     }
 
     /// Keeps messages of a stream here, while those of others pass; or lets them go.

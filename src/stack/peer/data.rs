@@ -336,7 +336,7 @@ impl Data {
         if self.events.is_empty() {
             self.settle_association();
         }
-        if self.events.is_empty() && !self.sctp.has_message() {
+        if self.end.is_some() && self.events.is_empty() && !self.sctp.has_message() {
             self.events.extend(self.end.take().map(Event::Over));
         }
         let next = self.events.pop_front();

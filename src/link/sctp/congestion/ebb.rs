@@ -24,8 +24,8 @@
 //! on its own account only after 15 seconds without losses, and joins the deep drain of another when it sees one.
 //!
 //! *Startup* lets the window grow by what is acknowledged, up to twice the measured pipe. It ends early, at half the
-//! threshold, with a drain, so that a newcomer costs the others no losses; or where the rate has stopped growing. Who says
-//! little at first has measured nothing but itself, and is not held to it.
+//! threshold, with a drain, so that a newcomer costs the others no losses; or where the rate has stopped growing. It never
+//! paces below the first window per round trip: who says little at first has measured nothing but itself.
 //!
 //! *Pacing* is 1.2 windows per round trip, in drains too: the window does the draining. A flow that competes paces loosely,
 //! for flows clocked by acknowledgements send into the very gap that they have left in the queue, and who doesn't bears
@@ -124,8 +124,6 @@ pub(in super::super) struct Ebb {
     joins: u32,
     last_join: Option<Instant>,
     timeouts: u32,
-    /// Whether the newest rate was the application's.
-    is_limited: bool,
     counters: CongestionCounters,
 }
 
@@ -150,7 +148,6 @@ impl Ebb {
             joins: 0,
             last_join: None,
             timeouts: 0,
-            is_limited: false,
             counters: CongestionCounters::default(),
         }
     }
@@ -160,7 +157,6 @@ impl Ebb {
         let pause = ack.now.since(self.last);
         self.last = ack.now;
         self.timeouts = 0;
-        self.is_limited = ack.is_app_limited;
         self.delay.on_ack(ack.now, pause, ack.seconds(), self.is_steady(ack.now));
         self.losses.on_acked(ack.acked_within(MOST_WINDOW) / self.packet, self.delay.is_high());
         let is_full = self.fullness.on_ack(&ack, self.window, self.packet);
@@ -409,8 +405,8 @@ impl Ebb {
     }
 
     fn startup_rate(&self) -> f64 {
-        let (first, measured) = (2.0 * self.window / self.delay.smoothed(), STARTUP_RATE * self.rate.best());
-        if self.is_limited || measured == 0.0 { first.max(measured) } else { measured }
+        let first = self.window.min(INITIAL * self.packet) / self.delay.smoothed();
+        if self.rate.best() > 0.0 { first.max(STARTUP_RATE * self.rate.best()) } else { 2.0 * first }
     }
 
     pub(super) fn counters(&self) -> CongestionCounters {

@@ -53,11 +53,11 @@ impl Inbox {
         self.source().peek()
     }
 
+    /// Takes the first message, which [`peek`](Self::peek) has just answered.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<Received<'_>> {
-        let next = self.peek()?;
-        self.charge -= Self::charge_of(&next);
-        self.source().take()
+    pub(super) fn take_peeked(&mut self, next: &Next) -> Option<Received<'_>> {
+        self.charge -= Self::charge_of(next);
+        self.released.front_mut().unwrap_or(&mut self.main).take()
     }
 
     pub(super) fn hold(&mut self, stream: u16, is_held: bool) {

@@ -13,6 +13,8 @@ pub(super) struct Channels {
     places: Vec<Place>,
     /// Streams with their places, by stream.
     streams: Vec<(u16, usize)>,
+    /// Which of them was looked for last.
+    last: usize,
     /// Not yet asked for.
     openings: VecDeque<Opening>,
     /// Agreed on, and not yet told of.
@@ -70,9 +72,16 @@ impl Channels {
 
     /// The place of a stream.
     #[inline]
-    pub(super) fn place(&self, stream: u16) -> Option<usize> {
-        let at = self.find(stream).ok()?;
-        Some(self.streams[at].1)
+    pub(super) fn place(&mut self, stream: u16) -> Option<usize> {
+        match self.streams.get(self.last) {
+            Some((last, place)) if *last == stream => Some(*place),
+            _ => self.find_place(stream),
+        }
+    }
+
+    fn find_place(&mut self, stream: u16) -> Option<usize> {
+        self.last = self.find(stream).ok()?;
+        Some(self.streams[self.last].1)
     }
 
     /// The same; a stream of the other side's gets one.
