@@ -26,7 +26,7 @@ fn config(seed: u64) -> Config {
         send_bound: 64 << 10,
         max_message: 32 << 10,
         max_channels: 16,
-        interleaving: seed % 2 == 0,
+        interleaving: seed.is_multiple_of(2),
         ..Config::default()
     }
 }
@@ -114,7 +114,7 @@ fn any_forgery_is_survived_in_bounds() {
 fn what_is_damaged_without_its_checksum_ends_nothing_and_all_arrives() {
     let (mut count, mut seed) = (0, 0);
     while count < packets() {
-        let Run { bench, altered, written } = run(seed, config(seed), |packet, rng| mutate(packet, rng));
+        let Run { bench, altered, written } = run(seed, config(seed), mutate);
         count += altered;
         let over: Vec<Option<&Over>> = bench.ends.iter().map(End::over).collect();
         assert_eq!(over, [None, None], "seed {seed}");

@@ -62,7 +62,7 @@ impl Histogram {
 }
 
 fn play(seed: u64, change: impl FnOnce(&mut sctp::Config), most: u64, histogram: &mut Histogram) {
-    let partner = if seed % 2 == 0 { Partner::Own } else { Partner::Foreign };
+    let partner = if seed.is_multiple_of(2) { Partner::Own } else { Partner::Foreign };
     let mut config = Data::association_config(&EngineConfig::new(partner, true));
     change(&mut config);
     let kinds = kinds();

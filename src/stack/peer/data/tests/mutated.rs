@@ -98,11 +98,11 @@ fn check(world: &mut World, seed: u64) {
 
 #[test]
 fn nothing_that_a_stranger_alters_ends_a_peer_or_is_delivered() {
-    let (mut count, mut seed, mut peak) = (0, 0, 0);
+    let (mut count, mut seed, mut peak) = (0, 0_u64, 0);
     // What all worlds share is made here.
     live(0, Partner::Own);
     while count < datagrams() {
-        let partner = if seed % 2 == 0 { Partner::Own } else { Partner::Foreign };
+        let partner = if seed.is_multiple_of(2) { Partner::Own } else { Partner::Foreign };
         let config = config(partner);
         let most =
             2 * (config.receive_window as usize + 2 * config.max_message + (64 << 10) + config.send_bound) + WORLD;

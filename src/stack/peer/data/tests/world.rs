@@ -36,6 +36,9 @@ impl Link {
 /// Sees each datagram, and may alter it or add others.
 type Meddle = Box<dyn FnMut(Vec<u8>) -> Vec<Vec<u8>>>;
 
+/// For whom a datagram is, between which addresses, and the datagram.
+type Way = (usize, [SocketAddr; 2], Vec<u8>);
+
 /// One side.
 pub(super) struct End {
     pub(super) peer: Data,
@@ -61,11 +64,10 @@ pub(super) struct World {
     pub(super) meddle: Option<Meddle>,
     rng: Rng,
     ids: Ids,
-    wire: BTreeMap<(Instant, u64), (usize, [SocketAddr; 2], Vec<u8>)>,
+    wire: BTreeMap<(Instant, u64), Way>,
     serial: u64,
 }
 
-#[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
 pub(super) fn crypto() -> Crypto {
     Crypto::seeded(Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000)))
 }
