@@ -77,7 +77,7 @@ impl Lab {
         for Sent { source, transmit, mut data } in std::mem::take(&mut self.datagrams) {
             let found = self.nodes.iter_mut().find_map(|node| Some((node.sockets.at(transmit.destination)?, node)));
             let Some((port, node)) = found else { continue };
-            self.carried += data.len().div_ceil(transmit.segment);
+            self.carried += data.len().div_ceil(transmit.segment) as u64;
             let destination = Some(transmit.destination.ip());
             let datagrams = Datagrams::new(source, destination, None, transmit.segment, &mut data);
             node.act(self.now, |hub, cx| hub.handle(cx, Input::Datagrams(port, datagrams)));
