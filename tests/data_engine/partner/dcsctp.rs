@@ -113,7 +113,7 @@ impl Dcsctp {
                 known.spec.clone()
             }
             Establishment::Open(open) => {
-                assert_eq!(channel % 2 == 0, !self.is_client, "the other side has numbers of the other kind");
+                assert_eq!(channel.is_multiple_of(2), !self.is_client, "the other side has numbers of the other kind");
                 let spec = spec_of(&open);
                 self.insert(channel, spec.clone(), true);
                 self.establish(channel, Establishment::Ack);
@@ -144,11 +144,10 @@ impl Dcsctp {
                 reset.expect("streams can be reset");
             }
         }
-        let closed: Vec<u16> = self
-            .channels
-            .extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer)
-            .map(|(number, _)| number)
-            .collect();
+        let is_closed = |channel: &Channel| channel.is_reset && channel.is_reset_by_peer;
+        let closed = self.channels.iter().filter(|(_, channel)| is_closed(channel)).map(|(number, _)| *number);
+        let closed: Vec<u16> = closed.collect();
+        self.channels.retain(|_, channel| !is_closed(channel));
         self.happened.extend(closed.into_iter().map(Happened::Closed));
     }
 }
