@@ -100,8 +100,8 @@
 //!
 //! - a machine that reads a clock, draws entropy, or iterates a hash table. The first two do not compile in this crate
 //!   (`clippy.toml`); for machines of others [`World::transcript_hash`] of two runs is the test.
-//! - TLS, and peers of the engine `str0m`: their libraries draw randomness of their own. Sizes and times do not depend on
-//!   it; in such worlds contents are to be left out of the hash ([`World::leave_contents_out`]).
+//! - TLS, TURN servers, and peers of the engine `str0m`: they draw randomness of their own. Sizes and times do not depend
+//!   on it; their contents are to be left out of the hash ([`World::leave_contents_out`]).
 //! - draws from a generator that belongs to the thread, as the ICE agent's are: it is seeded from the world before each
 //!   call that may draw. So worlds that take turns on a thread do not disturb each other. A world stays on its thread.
 //! - floating point: losses and delays are drawn by additions, multiplications and comparisons, which every platform

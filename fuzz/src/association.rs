@@ -147,7 +147,7 @@ impl Stage {
         let negotiated = (bits & 8 != 0).then_some(u16::from(bits >> 4));
         let is_ordered = bits & 4 == 0;
         let config = ChannelConfig { label: script.text(), is_ordered, reliability, negotiated, ..Default::default() };
-        drop(self.ends[end].open(self.now, config));
+        _ = self.ends[end].open(self.now, config);
     }
 
     fn write(&mut self, end: usize, script: &mut Script<'_>) {

@@ -12,6 +12,7 @@
 mod association;
 mod cable;
 mod cuts;
+mod data_peer;
 mod direct;
 mod dtls;
 mod http;
@@ -35,6 +36,7 @@ mod wire;
 mod world;
 
 pub use association::sctp_association;
+pub use data_peer::data_peer;
 pub use direct::{candidate, negotiation, paste, sdp};
 pub use dtls::dtls_records;
 pub use http::{http_connect, http_request, upgrade_client, upgrade_server};
@@ -61,6 +63,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("candidate", candidate),
     ("connection_string", connection_string),
+    ("data_peer", data_peer),
     ("dtls_records", dtls_records),
     ("frame", frame),
     ("framed", framed),

@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::datagram::Datagram;
 use switchboard::machine::ids::{Ids, PortId};
@@ -15,7 +14,7 @@ use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
 use switchboard::machine::{Cx, Fill};
 use switchboard::stack::gather::{GatherConfig, Gatherer};
-use switchboard::stack::peer::{BULK, Event, Outgoing, Partner, Peer, PeerConfig, QUICK};
+use switchboard::stack::peer::{BULK, Crypto, Event, Partner, Peer, PeerConfig, QUICK, Sent};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::signal::Signal;
@@ -24,6 +23,23 @@ use crate::script::Script;
 
 /// What waits on the wire and with the carrier, at most; more is dropped.
 const WAITING: usize = 256;
+/// Bytes of a batch.
+const MOST_BATCH: usize = 16_000;
+
+/// A datagram on its way.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) local: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Outgoing {
+    /// The datagrams of a batch.
+    pub(crate) fn of(sent: Sent, batch: &[u8]) -> impl Iterator<Item = Self> {
+        batch.chunks(sent.segment).map(move |data| Self { local: sent.local, to: sent.to, data: data.to_vec() })
+    }
+}
 
 /// Two peers of one attempt. Whatever happens to their datagrams, what is received was sent, once; whatever is put into
 /// the mouth of either, none fails but by ending.
@@ -39,7 +55,7 @@ pub fn peer_pair(data: &[u8]) {
     }
 }
 
-fn crypto() -> &'static Crypto {
+pub(crate) fn crypto() -> &'static Crypto {
     static CRYPTO: OnceLock<Crypto> = OnceLock::new();
     CRYPTO.get_or_init(|| {
         let epoch = Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000));
@@ -107,15 +123,36 @@ impl Pair {
     fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Peer, &mut Cx<'_>) -> R) -> R {
         let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
         let result = act(&mut self.peers[n], &mut cx);
-        while let Some(outgoing) = self.peers[n].poll_transmit() {
-            if self.wire[1 - n].len() < WAITING {
-                self.wire[1 - n].push_back(outgoing);
+        let mut batch = Vec::new();
+        while let Some(sent) = self.peers[n].poll_transmit(&mut cx, &mut batch, MOST_BATCH) {
+            let room = WAITING - self.wire[1 - n].len();
+            self.wire[1 - n].extend(Outgoing::of(sent, &batch).take(room));
+            batch.clear();
+        }
+        self.take(n);
+        result
+    }
+
+    /// Takes what happened and what came, in that order.
+    fn take(&mut self, n: usize) {
+        loop {
+            let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
+            if let Some(event) = self.peers[n].poll_event(&mut cx) {
+                self.on_event(n, event);
+            } else if let Some(message) = self.peers[n].poll_message(&mut cx) {
+                let bytes = message.bytes.to_vec();
+                self.on_message(n, &bytes);
+            } else {
+                return;
             }
         }
-        while let Some(event) = self.peers[n].poll_event() {
-            self.on_event(n, event);
+    }
+
+    fn on_message(&mut self, n: usize, bytes: &[u8]) {
+        if !self.forged {
+            let left = self.sent[n].get_mut(bytes).expect("what nobody has sent");
+            *left = left.checked_sub(1).expect("a message came twice");
         }
-        result
     }
 
     fn on_event(&mut self, n: usize, event: Event) {
@@ -123,17 +160,13 @@ impl Pair {
             Event::Signal(bytes) if self.signals[1 - n].len() < WAITING => {
                 self.signals[1 - n].push_back(bytes.to_vec())
             }
-            Event::Message { bytes, .. } if !self.forged => {
-                let left = self.sent[n].get_mut(&bytes).expect("what nobody has sent");
-                *left = left.checked_sub(1).expect("a message came twice");
-            }
             _ => {}
         }
     }
 
     fn deliver(&mut self, n: usize) {
-        let Some(Outgoing { local, to, data }) = self.wire[n].pop_front() else { return };
-        self.with(n, |peer, cx| peer.receive(cx, to, local, &data));
+        let Some(Outgoing { local, to, mut data }) = self.wire[n].pop_front() else { return };
+        self.with(n, |peer, cx| peer.receive(cx, to, local, None, &mut data));
     }
 
     fn carry(&mut self, n: usize) {
@@ -158,8 +191,8 @@ impl Pair {
 
     fn inject(&mut self, n: usize, script: &mut Script<'_>) {
         let source = if script.byte() & 1 == 0 { address(n == 1) } else { ([192, 0, 2, 66], 666).into() };
-        let bytes = script.bytes();
-        self.with(n, |peer, cx| peer.receive(cx, address(n == 0), source, bytes));
+        let mut bytes = script.bytes().to_vec();
+        self.with(n, |peer, cx| peer.receive(cx, address(n == 0), source, None, &mut bytes));
     }
 
     fn forge(&mut self, n: usize, script: &mut Script<'_>) {
@@ -425,7 +458,7 @@ impl Gathering {
 
     fn send(&mut self, script: &mut Script<'_>) {
         let to = ([203, 0, 113, script.byte() >> 2], 5000).into();
-        let data = script.bytes().to_vec();
+        let data = script.bytes();
         let local = self.relayed.first().copied().unwrap_or_else(|| ([192, 0, 2, 7], 40_000).into());
         self.with(|gatherer, cx| gatherer.send(cx, local, to, data));
     }

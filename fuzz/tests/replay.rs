@@ -62,9 +62,8 @@ macro_rules! replays {
 }
 
 replays! {
-    candidate connection_string dtls_records frame framed gatherer http_connect http_request hub length link_proof
-    negotiation paste peer_pair room_host room_message sctp_association sctp_packet sdp session_opening session_packet session_peer
-    signal stream stun_message stun_server tls_client tls_records tls_server transport turn_server upgrade_client upgrade_server
-    websocket_client
-    websocket_close websocket_header websocket_server
+    candidate connection_string data_peer dtls_records frame framed gatherer http_connect http_request hub length
+    link_proof negotiation paste peer_pair room_host room_message sctp_association sctp_packet sdp session_opening
+    session_packet session_peer signal stream stun_message stun_server tls_client tls_records tls_server transport
+    turn_server upgrade_client upgrade_server websocket_client websocket_close websocket_header websocket_server
 }

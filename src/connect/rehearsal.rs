@@ -149,13 +149,15 @@ impl Rehearsal {
     }
 
     /// Endpoints that make direct paths. The relays serve STUN, and TURN, to all (with the feature `turn`). Runs are
-    /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's: byte by byte, or with `str0m` in times
-    /// and sizes.
+    /// equal if the config's [`Crypto`](crate::stack::peer::Crypto) is a world's: byte by byte but for what goes through
+    /// TURN, or with `str0m` in times and sizes.
     #[cfg(feature = "webrtc")]
     pub fn direct(scenario: &Scenario, config: &WebrtcConfig) -> Self {
         let mut rehearsal = Self::played_by(scenario, Troupe::with_direct(scenario, config));
+        let world = &mut rehearsal.play.world;
+        world.leave_contents_out_of(cast::STUN);
         if config.engine != EngineKind::Data {
-            rehearsal.play.world.leave_contents_out();
+            world.leave_contents_out();
         }
         rehearsal
     }

@@ -12,7 +12,7 @@
 //! *The pair in use* is the best of those that the controlling side has nominated and that this side has found to work. It
 //! changes whenever a better one does ([`Event::Pair`]). A local candidate that is withdrawn takes its pairs along, and
 //! the next best one is used at once. The controlled side follows a new nomination as soon as it has found that pair to
-//! work, whatever its priority: the other side leaves a better pair only if it has lost it. (The agent alone would wait
+//! work, and checks it at once, whatever its priority: the other side leaves a better pair only if it has lost it. (The agent alone would wait
 //! until it has itself given that pair up.)
 //!
 //! *Consent* (RFC 7675). The agent checks the pair in use every 3 s and more often once an answer is missing; 9 s of
@@ -369,9 +369,13 @@ impl Ice {
 
     /// What a message between these addresses means for the pair in use.
     fn follow(&mut self, now: Instant, way: Way, is_answer: bool, is_nomination: bool) {
-        let is_nominated = is_nomination && !self.agent.controlling() && self.nominations.nominate(way);
+        let is_nomination = is_nomination && !self.agent.controlling() && self.nominations.is_new(way);
+        let is_nominated = is_nomination && self.nominations.nominate(way);
         if is_nominated || is_answer && self.nominations.answered(way) {
             self.choose(now, way);
+        } else if is_nomination {
+            self.hasten();
+            self.tick(now);
         } else if is_answer && self.pair == Some(way) {
             self.consented(now);
         }
@@ -411,7 +415,7 @@ impl Ice {
         self.deadline = Some(now + self.config.pace);
     }
 
-    /// A nomination is to be told at once; the agent remembers when it wanted to check a pair next, until times change.
+    /// A nominated pair is to be checked at once; the agent remembers when it wanted to check it next, until times change.
     fn hasten(&mut self) {
         self.agent.set_initial_stun_rto(self.config.check + Duration::from_millis(1));
         self.agent.set_initial_stun_rto(self.config.check);
@@ -443,11 +447,13 @@ impl Ice {
 }
 
 impl Nominations {
-    /// Whether a pair is to be used for being nominated now, and for the first time.
+    /// Whether a pair was not nominated before, and can be.
+    fn is_new(&self, way: Way) -> bool {
+        !self.nominated.contains(&way) && self.nominated.len() < MOST
+    }
+
+    /// A pair is nominated for the first time. Whether it is to be used now.
     fn nominate(&mut self, way: Way) -> bool {
-        if self.nominated.contains(&way) || self.nominated.len() >= MOST {
-            return false;
-        }
         self.nominated.push(way);
         let works = self.answered.contains(&way);
         self.wanted = (!works).then_some(way);

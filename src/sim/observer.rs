@@ -8,8 +8,9 @@ use crate::machine::time::Instant;
 #[derive(Debug)]
 pub(super) struct Observer {
     transcript: Transcript,
-    /// Contents are left out of the transcript.
+    /// Contents are left out of the transcript: all, or those from and to these ports.
     is_blind: bool,
+    blind_ports: Vec<u16>,
     drops: [u64; DropReason::ALL.len()],
     recorder: Option<Recorder>,
 }
@@ -23,7 +24,13 @@ struct Recorder {
 
 impl Observer {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { transcript: Transcript::new(seed), is_blind: false, drops: [0; DropReason::ALL.len()], recorder: None }
+        Self {
+            transcript: Transcript::new(seed),
+            is_blind: false,
+            blind_ports: Vec::new(),
+            drops: [0; DropReason::ALL.len()],
+            recorder: None,
+        }
     }
 
     pub(super) const fn hash(&self) -> u64 {
@@ -33,6 +40,11 @@ impl Observer {
     /// From now on contents are left out of the hash.
     pub(super) const fn leave_contents_out(&mut self) {
         self.is_blind = true;
+    }
+
+    /// Contents from and to that port are.
+    pub(super) fn leave_contents_out_of(&mut self, port: u16) {
+        self.blind_ports.push(port);
     }
 
     pub(super) fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
@@ -78,7 +90,8 @@ impl Observer {
 
     fn note_packet(&mut self, at: Instant, node: NodeId, kind: &str, carried: &Carried) {
         self.transcript.note(at, node, kind, carried.packet.size());
-        if !self.is_blind {
+        let is_of_blind_port = |port| carried.packet.ports().contains(port);
+        if !self.is_blind && !self.blind_ports.iter().any(is_of_blind_port) {
             self.transcript.add_bytes(carried.packet.contents());
         }
     }

@@ -116,6 +116,11 @@ impl Packet {
         }
     }
 
+    /// Of its source and its destination.
+    pub(super) const fn ports(&self) -> [u16; 2] {
+        [self.source.port(), self.destination.port()]
+    }
+
     /// What it carries, without headers.
     pub(super) fn contents(&self) -> &[u8] {
         match &self.body {

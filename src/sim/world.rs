@@ -290,6 +290,11 @@ impl<M: Machine> World<M> {
         self.network.observer.leave_contents_out();
     }
 
+    /// The same for packets from and to one port: a TURN server's, whose nonces are the system's.
+    pub fn leave_contents_out_of(&mut self, port: u16) {
+        self.network.observer.leave_contents_out_of(port);
+    }
+
     /// How many packets were dropped, by reason; those that a stream's sender repeated count too.
     pub fn drops(&self) -> impl Iterator<Item = (super::timeline::DropReason, u64)> {
         self.network.observer.drops()

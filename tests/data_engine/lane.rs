@@ -81,7 +81,7 @@ impl Lane {
         let mut message = if self.is_numbered() { format!("{place:08}").into_bytes() } else { Vec::new() };
         let filling = (message.len()..len).map(|at| b' ' + ((random >> 32) as usize + at * 7) as u8 % 95);
         message.extend(filling);
-        (place % 3 != 0, message)
+        (!place.is_multiple_of(3), message)
     }
 }
 

@@ -70,7 +70,8 @@ impl Pair {
             return false;
         }
         self.now = next;
-        while let Some((_, to, mut datagram)) = self.on_the_way.pop_front_if(|(at, ..)| *at <= next) {
+        while self.on_the_way.front().is_some_and(|(at, ..)| *at <= next) {
+            let Some((_, to, mut datagram)) = self.on_the_way.pop_front() else { break };
             self.sides[to].receive(next, &mut datagram);
         }
         for side in &mut self.sides {

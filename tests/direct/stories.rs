@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard::hub::explain::NotDirect;
 use switchboard::hub::{Event, PathPolicy, ServersFor, SessionId};
 use switchboard::sim::timeline::{Body, What};
-use switchboard::sim::{Dependence, NatKind, OldStreams, Recording, Sleep};
+use switchboard::sim::{Conditions, Dependence, Link, Loss, NatKind, OldStreams, Recording, Sleep};
 use switchboard::stack::turn_server::{PeerPolicy, TurnSecret, User};
 use switchboard::transport::serve::TurnService;
 use switchboard::wire::candidate::CandidateKind;
@@ -102,6 +102,29 @@ fn two_sides_that_begin_an_attempt_at_once_end_with_one_path() {
         assert!(scene.is_direct(), "seed {seed}: {}", scene.account());
         let paths = [direct_paths(&scene, 0, sessions[0]), direct_paths(&scene, 1, sessions[1])];
         assert_eq!(paths, [1; 2], "seed {seed}: {}", scene.account());
+    }
+}
+
+#[test]
+fn two_sides_of_whichever_engines_go_to_and_fro_under_loss() {
+    for seed in [3, 7, 17, 20] {
+        let mut scene = Scene::new(Plan::new(seed));
+        let [ada, bob] = scene.actors.each_ref().map(|actor| actor.host);
+        let conditions = Conditions { loss: Loss::Independent(0.05), ..Conditions::default() };
+        scene.world.link(ada, Link::symmetric(conditions));
+        scene.open();
+        let mut next = [0; 2];
+        for _ in 0..3 {
+            scene.until("a direct path", 30 * SECOND, |scene| scene.is_direct());
+            talk(&mut scene, 2 * SECOND, 5 * MS, &mut next);
+            scene.world.cut(ada, bob);
+            talk(&mut scene, 1_500 * MS, 5 * MS, &mut next);
+            scene.world.heal(ada, bob);
+        }
+        scene.until("a direct path at last", 30 * SECOND, |scene| scene.is_direct());
+        scene.run_for(5 * SECOND);
+        check(&scene, next);
+        println!("{:?}: {} words, {:?} changes", scene.plan.engines, next[0], scene.changes(0));
     }
 }
 

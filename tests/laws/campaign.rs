@@ -13,12 +13,13 @@ use switchboard::machine::limits::Limits;
 use switchboard::machine::payload::Kind;
 use switchboard::machine::port::PortError;
 use switchboard::machine::rng::Rng;
-use switchboard::machine::{Input, Output};
+use switchboard::machine::{Input, Machine, Output};
 use switchboard::sim::{HostId, World};
 use switchboard::transport::alone::{AloneEvent, Message, SendError};
 use switchboard::transport::{DownReason, Reconnect, TransportEvent};
 
 use crate::subject::{Answer, Order, Subject};
+use crate::wire::is_sealed;
 use crate::{Named, common};
 
 /// How often each kind of thing happened.
@@ -73,6 +74,15 @@ pub(crate) fn play<M: Subject>(kind: &'static str, seed: u64, options: &Options,
     play.world.transcript_hash()
 }
 
+/// A world whose transcript has what its seed governs.
+pub(crate) fn world_of<M: Machine>(kind: &str, seed: u64) -> World<M> {
+    let mut world = World::new(seed);
+    if is_sealed(kind) {
+        world.leave_contents_out();
+    }
+    world
+}
+
 struct Play<'a, M: Subject> {
     world: World<M>,
     dice: Rng,
@@ -110,7 +120,7 @@ impl<'a, M: Subject> Play<'a, M> {
         let mut dice = Rng::from_u64(!seed);
         let limits = limits(&mut dice);
         let options = Options { limits, ..options.clone() };
-        let (world, nodes, sent) = (World::new(seed), Vec::new(), BTreeMap::new());
+        let (world, nodes, sent) = (world_of(kind, seed), Vec::new(), BTreeMap::new());
         let mut play = Self { world, dice, kind, options, nodes, sent, histogram };
         for index in 0..=1 + play.dice.below(DIALLERS) as usize {
             let machine = play.machine(index);

@@ -16,7 +16,7 @@ use switchboard::machine::{Cx, Input, Machine};
 use switchboard::sim::{HostId, World};
 use switchboard::transport::Reconnect;
 
-use crate::campaign::Histogram;
+use crate::campaign::{Histogram, world_of};
 use crate::rig::{Asked, Log, Rig};
 use crate::wire::{Cutting, mostly_small};
 use crate::{Named, common};
@@ -159,7 +159,7 @@ impl<'a, M: Board> Play<'a, M> {
     fn new(kind: &'static str, seed: u64, options: &Options, histogram: &'a mut Histogram) -> Self {
         let mut dice = Rng::from_u64(!seed);
         let options = Options { limits: limits(&mut dice), ..options.clone() };
-        let mut play = Self { world: World::new(seed), dice, kind, options, nodes: Vec::new(), histogram };
+        let mut play = Self { world: world_of(kind, seed), dice, kind, options, nodes: Vec::new(), histogram };
         for index in 0..=ENDPOINTS {
             let machine = play.machine(index, 0);
             let host = play.world.host(if index == 0 { "relay" } else { "endpoint" }, machine);

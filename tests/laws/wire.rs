@@ -375,8 +375,12 @@ pub(crate) const fn seed_of(seed: u64, end: usize) -> u64 {
 }
 
 fn log(kind: &str) -> Log {
-    // What TLS writes is sealed with keys that no seed governs.
-    if kind == "tls" || kind == "wss" { Log::Sizes } else { Log::Bytes }
+    if is_sealed(kind) { Log::Sizes } else { Log::Bytes }
+}
+
+/// Whether it writes what is sealed with keys that no seed governs, as TLS does.
+pub(crate) fn is_sealed(kind: &str) -> bool {
+    kind == "tls" || kind == "wss"
 }
 
 pub(crate) fn transport(kind: &str, end: usize, options: &Options) -> AnyTransport {

@@ -205,6 +205,7 @@ fn a_listener_that_fails_is_told() {
 fn runs_of_one_seed_are_one_run_though_nonces_differ() {
     let run = |seed| {
         let mut scene = Scene::seeded(seed, config());
+        scene.world.leave_contents_out_of(SERVER.port());
         let peer = scene.peer_address();
         let alice = scene.caller_behind(NatKind::ALL[9], Caller::with(SERVER, alice()));
         scene.run(SECOND);

@@ -23,9 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn endpoints_of_both_drivers_become_direct_and_exchange_a_thousand_messages() {
-    let (_relay, string) = relay().await;
+    let (relay, string) = relay().await;
     let (there, to) = mio(&string);
     let to = timeout(PATIENCE, to).await.expect("it reaches the relay").unwrap();
+    // Whoever dials is up before the relay knows whom it has got.
+    until(&relay, |event| matches!(event, Event::NeighbourUp { .. })).await;
     let here = Endpoint::start(builder(&string)).unwrap();
     until(&here, |event| matches!(event, Event::NeighbourUp { .. })).await;
     let session = here.open(to).await.unwrap();

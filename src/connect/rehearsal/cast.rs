@@ -20,8 +20,8 @@ use std::time::Duration;
 
 const RELAY: &str = "relay";
 /// The port of STUN and TURN.
-#[cfg(all(feature = "webrtc", feature = "turn"))]
-const STUN: u16 = 3478;
+#[cfg(feature = "webrtc")]
+pub(super) const STUN: u16 = 3478;
 
 pub(super) struct Troupe {
     scenario: Scenario,

@@ -116,6 +116,15 @@ fn two_hosts_find_each_other_within_two_round_trips() {
 }
 
 #[test]
+fn a_side_whose_check_was_lost_checks_again_as_soon_as_the_pair_is_nominated() {
+    let mut pair = Pair::new(1, [true, false]);
+    pair.start();
+    pair.wire.retain(|(_, to, _)| *to == 1);
+    let time = pair.run_until(5, |pair| pair.are_both(|agent| agent.pair().is_some())).unwrap();
+    assert!(time <= 5 * WAY + Duration::from_millis(5), "{time:?}");
+}
+
+#[test]
 fn a_bad_wire_delays_and_does_not_prevent() {
     for seed in 0..40 {
         let mut pair = Pair::new(seed, [true, false]);

@@ -36,12 +36,6 @@ pub enum Broken {
     /// The INIT chunk that signalling brought can't be read, or leaves no streams (RFC 9260, section 3.3.2).
     #[error("the INIT chunk of the signalling is malformed")]
     MalformedInit,
-    /// INIT or INIT ACK offers no streams (RFC 9260, section 3.3.2).
-    #[error("it offers no streams")]
-    NoStreams,
-    /// INIT or INIT ACK has a tag of zero (RFC 9260, section 3.3.2).
-    #[error("its tag is zero")]
-    ZeroTag,
     /// An INIT ACK without a cookie (RFC 9260, section 3.3.3).
     #[error("it sends no cookie")]
     NoCookie,

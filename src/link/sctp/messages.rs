@@ -59,19 +59,14 @@ impl Association {
 
     /// Bytes written that were not sent yet, not even once.
     pub const fn unsent(&self) -> usize {
-        self.outbound.total_buffered()
-    }
-
-    /// Whether [`recv`](Self::recv) has something.
-    pub fn has_message(&mut self) -> bool {
-        self.take_control(self.now)
+        self.outbound.unsent()
     }
 
     /// Takes the next message; it is lent until the next call. Taking makes room for the peer.
     #[inline]
     pub fn recv(&mut self, now: Instant) -> Option<Message<'_>> {
         self.now = now;
-        if !self.is_for_the_user() && !self.take_control(now) {
+        if !self.has_message() && !self.take_control(now) {
             return None;
         }
         let received = self.inbound.take(now)?;
@@ -88,9 +83,9 @@ impl Association {
         self.inbound.hold(stream, held);
     }
 
-    /// Whether what comes next is for the user.
+    /// Whether what comes next is for the user; to be asked when no event is left.
     #[inline]
-    fn is_for_the_user(&mut self) -> bool {
+    pub fn has_message(&mut self) -> bool {
         self.inbound.peek().is_some_and(|next| matches!(self.judge(&next), Verdict::Deliver))
     }
 

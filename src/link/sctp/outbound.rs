@@ -205,11 +205,6 @@ impl Outbound {
         self.streams.find(stream).map_or(0, |stream| stream.queued)
     }
 
-    /// As [`buffered`](Self::buffered), of all streams.
-    pub(super) const fn total_buffered(&self) -> usize {
-        self.streams.queued()
-    }
-
     /// Queues a message, whole or not at all: `false` if there is no [`room`](Self::room), the stream does not exist, or
     /// the message is empty, which SCTP can't send.
     pub(super) fn write(&mut self, now: Instant, stream: u16, head: Head, message: &[u8]) -> bool {
@@ -267,6 +262,11 @@ impl Outbound {
             deadline(self.release.filter(|_| self.has_data_to_send()), "SCTP pacing"),
         ];
         timers.into_iter().flatten().min_by_key(|deadline| deadline.at)
+    }
+
+    /// Bytes that wait to be sent for the first time, of all streams.
+    pub(super) const fn unsent(&self) -> usize {
+        self.streams.queued()
     }
 
     /// Whether nothing is queued and nothing is under way.

@@ -7,5 +7,6 @@ mod channels;
 mod hostile;
 mod loss;
 mod memory;
+mod mutated;
 mod setup;
 mod shutdown;

@@ -69,12 +69,9 @@ impl Pair {
     }
 
     fn on_event(&mut self, n: usize, event: Event) {
-        match event {
-            Event::Signal(bytes) => {
-                let signal = Signal::decode(&bytes, 64 * 1024).unwrap();
-                self.with(1 - n, |peer, cx| peer.signal(cx, &signal));
-            }
-            _ => {}
+        if let Event::Signal(bytes) = event {
+            let signal = Signal::decode(&bytes, 64 * 1024).unwrap();
+            self.with(1 - n, |peer, cx| peer.signal(cx, &signal));
         }
     }
 

@@ -113,7 +113,7 @@ impl Dcsctp {
                 known.spec.clone()
             }
             Establishment::Open(open) => {
-                assert_eq!(channel % 2 == 0, !self.is_client, "the other side has numbers of the other kind");
+                assert_eq!(channel.is_multiple_of(2), !self.is_client, "the other side has numbers of the other kind");
                 let spec = spec_of(&open);
                 self.insert(channel, spec.clone(), true);
                 self.establish(channel, Establishment::Ack);
@@ -144,11 +144,10 @@ impl Dcsctp {
                 reset.expect("streams can be reset");
             }
         }
-        let closed: Vec<u16> = self
-            .channels
-            .extract_if(.., |_, channel| channel.is_reset && channel.is_reset_by_peer)
-            .map(|(number, _)| number)
-            .collect();
+        let is_closed = |channel: &Channel| channel.is_reset && channel.is_reset_by_peer;
+        let closed = self.channels.iter().filter(|(_, channel)| is_closed(channel)).map(|(number, _)| *number);
+        let closed: Vec<u16> = closed.collect();
+        self.channels.retain(|_, channel| !is_closed(channel));
         self.happened.extend(closed.into_iter().map(Happened::Closed));
     }
 }
@@ -240,10 +239,11 @@ impl Partner for Dcsctp {
     fn counters(&self) -> String {
         self.socket.get_metrics().map_or_else(String::new, |metrics| {
             format!(
-                "dcsctp: {} packets out, {} in, {} with retransmissions, srtt {:?}, interleaving {}, zero checksum {}",
+                "dcsctp: {} packets out, {} in, {} with retransmissions, {} chunks in flight, srtt {:?}, interleaving {}, zero checksum {}",
                 metrics.tx_packets_count,
                 metrics.rx_packets_count,
                 metrics.rtx_packets_count,
+                metrics.unack_data_count,
                 metrics.srtt,
                 metrics.uses_message_interleaving,
                 metrics.uses_zero_checksum,

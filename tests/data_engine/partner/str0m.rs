@@ -13,8 +13,8 @@ use switchboard::stack::peer::engine::{Local, Remote};
 
 use super::{Happened, Limit, Partner, Spec};
 
-/// Bytes that may wait to be sent: the largest message, and as much again.
-const MOST_BUFFERED: usize = 2 * crate::lane::LARGEST;
+/// Bytes that may wait to be sent: its largest message, and as much again; it walks over all of them.
+const MOST_BUFFERED: usize = 128 * 1024;
 
 pub(crate) struct Str0m {
     rtc: Rtc,

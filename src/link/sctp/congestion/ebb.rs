@@ -24,7 +24,8 @@
 //! on its own account only after 15 seconds without losses, and joins the deep drain of another when it sees one.
 //!
 //! *Startup* lets the window grow by what is acknowledged, up to twice the measured pipe. It ends early, at half the
-//! threshold, with a drain, so that a newcomer costs the others no losses; or where the rate has stopped growing.
+//! threshold, with a drain, so that a newcomer costs the others no losses; or where the rate has stopped growing. It never
+//! paces below the first window per round trip: who says little at first has measured nothing but itself.
 //!
 //! *Pacing* is 1.2 windows per round trip, in drains too: the window does the draining. A flow that competes paces loosely,
 //! for flows clocked by acknowledgements send into the very gap that they have left in the queue, and who doesn't bears
@@ -397,11 +398,15 @@ impl Ebb {
     /// Bytes per second at which packets leave.
     pub(super) fn rate(&self) -> f64 {
         match self.mode {
-            Mode::Startup if self.rate.best() > 0.0 => STARTUP_RATE * self.rate.best(),
-            Mode::Startup => 2.0 * self.window / self.delay.smoothed(),
+            Mode::Startup => self.startup_rate(),
             Mode::Delay if self.growth.is_quick() => RATE * self.window / self.delay.smoothed(),
             Mode::Delay | Mode::Compete => COMPETING_RATE * self.window / self.delay.smoothed(),
         }
+    }
+
+    fn startup_rate(&self) -> f64 {
+        let first = self.window.min(INITIAL * self.packet) / self.delay.smoothed();
+        if self.rate.best() > 0.0 { first.max(STARTUP_RATE * self.rate.best()) } else { 2.0 * first }
     }
 
     pub(super) fn counters(&self) -> CongestionCounters {

@@ -10,7 +10,7 @@ use super::super::config::{Agreed, Config};
 use super::super::error::Broken;
 use super::{Inbound, Received};
 use crate::machine::time::Instant;
-use crate::wire::sctp::{Checksum, Chunk, Data, Forward, Header, Packet, Skipped, Tsn, parse};
+use crate::wire::sctp::{Checksum, Chunk, Data, Header, Packet, Skipped, Tsn, parse};
 
 const FIRST: Tsn = Tsn(u32::MAX - 2);
 const HEADER: Header = Header { source_port: 5000, destination_port: 5000, tag: 1 };

@@ -38,8 +38,24 @@ struct Sent {
     count: u32,
 }
 
+/// What the seeds produced, by tenths of loss: seeds, reliable messages, others that were sent, and those that came.
+#[derive(Debug, Default)]
+struct Histogram([[usize; 4]; 4]);
+
+impl Histogram {
+    fn add(&mut self, loss: f64, counts: [usize; 4]) {
+        self.0[(loss * 10.0) as usize].iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    fn print(&self) {
+        for (tenth, [seeds, reliable, sent, came]) in self.0.iter().enumerate() {
+            println!("loss from {tenth}0 %: {seeds} seeds, {reliable} reliable messages, of {sent} others {came} came");
+        }
+    }
+}
+
 /// Both sides send on every kind of channel; what came is compared with what was sent.
-fn play(seed: u64, config: Config, most: u64, count: u32) {
+fn play(seed: u64, config: Config, most: u64, count: u32, histogram: &mut Histogram) {
     let mut rng = Rng::from_u64(seed);
     let link = link(&mut rng);
     let mut bench = Bench::new(seed, link, both(config));
@@ -67,15 +83,19 @@ fn play(seed: u64, config: Config, most: u64, count: u32) {
     }
     let is_quiet = |bench: &Bench| bench.ends.iter().all(|end| end.association.outbound.is_idle());
     assert!(bench.run_until(seconds(300), is_quiet), "seed {seed}, {link:?}: not all was delivered");
+    histogram.add(link.loss, [1, 0, 0, 0]);
     for end in [ANN, BOB] {
         assert!(bench.ends[end].over().is_none(), "seed {seed}: {:?}", bench.ends[end].over());
         for (stream, sent) in &sent[end] {
-            check(&bench, 1 - end, *stream, sent, seed, most);
+            let came = check(&bench, 1 - end, *stream, sent, seed, most);
+            let is_reliable = sent.config.reliability == Reliability::Reliable;
+            histogram.add(link.loss, if is_reliable { [0, came, 0, 0] } else { [0, 0, sent.count as usize, came] });
         }
     }
 }
 
-fn check(bench: &Bench, end: usize, stream: u16, sent: &Sent, seed: u64, most: u64) {
+/// How many came on one channel, all of them as they may.
+fn check(bench: &Bench, end: usize, stream: u16, sent: &Sent, seed: u64, most: u64) -> usize {
     let context = format!("seed {seed}, stream {stream}, {:?}", sent.config);
     let came = bench.ends[end].messages.iter().filter(|came| came.stream == stream);
     let mut numbers = Vec::new();
@@ -93,28 +113,32 @@ fn check(bench: &Bench, end: usize, stream: u16, sent: &Sent, seed: u64, most: u
     if sent.config.reliability == Reliability::Reliable {
         assert_eq!(sorted.len(), sent.count as usize, "{context}: one is missing");
     }
+    numbers.len()
 }
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise() {
-    for seed in seeds() {
-        play(seed, Config::default(), 3_000, 40);
-    }
+    let mut histogram = Histogram::default();
+    seeds().for_each(|seed| play(seed, Config::default(), 3_000, 40, &mut histogram));
+    histogram.print();
 }
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise_with_interleaving() {
-    for seed in seeds() {
-        play(seed, Config { interleaving: true, zero_checksum: true, ..Config::default() }, 3_000, 40);
-    }
+    let config = Config { interleaving: true, zero_checksum: true, ..Config::default() };
+    let mut histogram = Histogram::default();
+    seeds().for_each(|seed| play(seed, config.clone(), 3_000, 40, &mut histogram));
+    histogram.print();
 }
 
 #[test]
 fn every_kind_of_channel_keeps_its_promise_with_windows_smaller_than_a_message() {
+    let mut histogram = Histogram::default();
     for seed in seeds() {
         let config = Config { receive_window: 4_096, interleaving: seed % 2 == 0, ..Config::default() };
-        play(seed, config, 20_000, 10);
+        play(seed, config, 20_000, 10, &mut histogram);
     }
+    histogram.print();
 }
 
 #[test]

@@ -3,10 +3,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::bench::{ANN, BOB, Bench, Link, both, seconds};
-use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Event, Over};
+use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Event, Over, PORT};
 use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
-use crate::wire::sctp::{Checksum, Chunk, kind, parse};
+use crate::wire::sctp::{Checksum, Chunk, Header, Packet, kind, parse};
 
 /// The ways to set an association up.
 const WAYS: [&str; 3] = ["one connects", "both connect", "signalling"];
@@ -125,6 +125,40 @@ fn an_altered_cookie_is_counted_and_the_right_one_sets_the_association_up() {
     bench.run(seconds(5));
     assert_eq!(bench.ends[BOB].association.statistics().dropped.forged_cookie, 2);
     assert!(bench.ends.iter().all(super::bench::End::is_connected));
+}
+
+/// What answers Ann's INIT, with these fields: tag, streams out, streams in; it brings no cookie.
+fn init_ack(bench: &Bench, tag: u32, outbound: u16, inbound: u16) -> Vec<u8> {
+    let header = Header { source_port: PORT, destination_port: PORT, tag: bench.ends[ANN].association.local_tag };
+    let fields = [&tag.to_be_bytes()[..], &[0, 1, 0, 0], &outbound.to_be_bytes(), &inbound.to_be_bytes(), &[0; 4]];
+    let mut out = Vec::new();
+    let mut packet = Packet::begin(&mut out, &header, 1_000);
+    packet.chunk(kind::INIT_ACK, 0, &fields.concat());
+    packet.finish(true);
+    out
+}
+
+#[test]
+fn an_init_ack_with_a_tag_of_zero_or_without_streams_is_counted_and_the_right_one_awaited() {
+    let mut bench = Bench::new(1, Link::GOOD, both(Config::default()));
+    bench.connect(ANN);
+    for (tag, outbound, inbound) in [(0, 1, 1), (1, 0, 1), (1, 1, 0)] {
+        let packet = init_ack(&bench, tag, outbound, inbound);
+        bench.inject(ANN, &packet);
+    }
+    assert_eq!(bench.ends[ANN].association.statistics().dropped.malformed, 3);
+    bench.listen(BOB);
+    bench.run(seconds(5));
+    assert!(bench.ends.iter().all(super::bench::End::is_connected));
+}
+
+#[test]
+fn an_init_ack_without_a_cookie_ends_the_association() {
+    let mut bench = Bench::new(1, Link::GOOD, both(Config::default()));
+    bench.connect(ANN);
+    let packet = init_ack(&bench, 1, 1, 1);
+    bench.inject(ANN, &packet);
+    assert_eq!(bench.ends[ANN].over(), Some(&Over::Broken(Broken::NoCookie)));
 }
 
 #[test]

@@ -1,3 +1,9 @@
+#![allow(clippy::disallowed_methods, reason = "campaigns are asked for by the environment")]
+
+mod loss;
+mod mutated;
+mod world;
+
 use std::time::Duration;
 
 use super::*;
@@ -149,5 +155,5 @@ fn a_steady_transfer_allocates_next_to_nothing() {
         }
     });
     println!("{} allocations for 400 messages", counted.count_total);
-    assert!(counted.count_total < 400, "{}", counted.count_total);
+    assert!(counted.count_total < 40, "{}", counted.count_total);
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::Congestion::{Cubic, Ebb};
 use super::super::harness::{Course, Flow, Link, Load};
+use super::super::{Ack, Controller};
 use super::expect;
+use crate::machine::time::Instant;
 
 const PATH: (f64, f64, f64) = (20.0, 50.0, 1.0);
 
@@ -87,6 +89,31 @@ fn when_cubic_leaves_the_queue_becomes_short_again() {
     let queue = course.mean_queue();
     println!("queue when CUBIC has left: {queue:.0} bytes");
     assert!(queue < 100_000.0);
+}
+
+#[test]
+fn who_says_little_at_first_is_not_slowed_when_there_is_more() {
+    let mut controller = Controller::new(Ebb, 1_200);
+    let rtt = Duration::from_millis(80);
+    for n in 1..20 {
+        controller.on_ack(&Ack {
+            now: Instant::ZERO + u32::try_from(n).unwrap() * rtt,
+            acked: 60,
+            rtt: Some(rtt),
+            rate: Some(750.0),
+            is_app_limited: n % 2 == 0,
+            prior: 60 * (n - 1),
+            delivered: 60 * n,
+            top: n,
+            next: n + 1,
+            flight: 0,
+        });
+        let (rate, window) = (controller.rate().unwrap(), controller.window());
+        assert!(
+            rate * rtt.as_secs_f64() >= 0.99 * window.min(14 * 1_200) as f64,
+            "{rate} bytes per second, {window} bytes of window"
+        );
+    }
 }
 
 #[test]
