@@ -14,9 +14,11 @@
 //! *Time-outs*: [`PeerConfig::answer`] until the other side has described itself, [`PeerConfig::connect`] from then until
 //! DTLS is connected, [`PeerConfig::silence`] from the loss of all pairs until it is over.
 
-pub mod crypto;
+mod config;
+mod crypto;
 pub mod data;
 pub mod engine;
+mod events;
 #[cfg(feature = "sim")]
 mod seeded;
 #[cfg(feature = "str0m")]
@@ -24,16 +26,15 @@ pub mod str0m;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use engine::{Engine, EngineConfig, IceState, Local, Over, Remote};
 
+pub use config::PeerConfig;
 pub use crypto::Crypto;
 pub use engine::{BULK, ChannelSpec, EngineKind, Message, Partner, QUICK, Sent, Version};
+pub use events::{End, Event, State};
 
-use crate::link::negotiation::{Ending, Negotiation, NegotiationConfig, Step};
+use crate::link::negotiation::{Negotiation, NegotiationConfig, Step};
 use crate::machine::datagram::Ecn;
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
@@ -50,102 +51,6 @@ const MISBEHAVED: u8 = 1;
 const FAILED: u8 = 2;
 /// Candidates of each side that a peer keeps.
 const MOST_CANDIDATES: usize = 64;
-
-/// How a peer begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerConfig {
-    /// What carries it.
-    pub engine: EngineKind,
-    /// Which versions of DTLS it speaks.
-    pub version: Version,
-    /// With whom it speaks.
-    pub partner: Partner,
-    /// Whether this side makes the first offer.
-    pub offers: bool,
-    /// Whether this side's offer gives way when both make one.
-    pub polite: bool,
-    /// Time for the other side to describe itself.
-    pub answer: Duration,
-    /// Time from then until the peer is connected.
-    pub connect: Duration,
-    /// Time without any pair that works.
-    pub silence: Duration,
-    /// Bytes of received messages that may wait to be taken.
-    pub inbox: usize,
-}
-
-impl PeerConfig {
-    /// The usual times, 15 s, 25 s and 15 s, and 2 MiB.
-    pub fn new(partner: Partner, offers: bool) -> Self {
-        Self {
-            engine: EngineKind::default(),
-            version: partner.version(),
-            partner,
-            offers,
-            polite: !offers,
-            answer: Duration::from_secs(15),
-            connect: Duration::from_secs(25),
-            silence: Duration::from_secs(15),
-            inbox: 2 * 1024 * 1024,
-        }
-    }
-}
-
-/// How far a peer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum State {
-    /// The other side is not known.
-    #[default]
-    New,
-    /// Pairs are checked.
-    Checking,
-    /// A pair works; DTLS shakes hands.
-    Connecting,
-    /// It can carry messages.
-    Connected,
-    /// No pair works any more.
-    Disconnected,
-}
-
-/// Why a peer is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The other side has ended it.
-    Told(Ending),
-    /// The other side has closed its connection.
-    Closed,
-    /// The other side has not described itself in time.
-    Unanswered,
-    /// No pair worked in time.
-    Unconnected,
-    /// A pair worked, but DTLS did not connect over it.
-    Handshake(String),
-    /// No pair works any more.
-    Silent,
-    /// The other side broke a rule.
-    Misbehaved(String),
-}
-
-/// What a peer tells its owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// This is for the other side: a [`Signal`], encoded.
-    Signal(Zeroizing<Vec<u8>>),
-    /// The other side can be reached at that address, perhaps: relays are to let it in.
-    Remote(SocketAddr),
-    /// What the other side knows of its ways out.
-    Outlook(Outlook),
-    /// It is at another point.
-    State(State),
-    /// A channel is open: its place, its label.
-    Open(usize, String),
-    /// There is room again.
-    Writable,
-    /// A channel is closed.
-    ChannelClosed(usize),
-    /// It is over; nothing follows.
-    Over(End),
-}
 
 /// One peer.
 #[derive(Debug)]
@@ -574,20 +479,6 @@ impl Peer {
         if !std::mem::replace(&mut self.is_over, true) {
             self.engine.close(cx);
             self.events.push_back(Event::Over(end));
-        }
-    }
-}
-
-impl End {
-    /// What the other side is told.
-    fn text(&self) -> &str {
-        match self {
-            Self::Told(Ending { text, .. }) => text,
-            Self::Closed => "closed",
-            Self::Unanswered => "no answer",
-            Self::Unconnected => "no pair of addresses worked",
-            Self::Handshake(error) | Self::Misbehaved(error) => error,
-            Self::Silent => "silence",
         }
     }
 }

@@ -48,7 +48,10 @@ fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
 #[test]
 fn two_endpoints_connect_and_converge_on_every_kind_of_link() {
     for profile in Profile::ALL.into_iter().filter(|profile| *profile != Profile::Absurd) {
-        let scenarios: Vec<_> = seeds(10, 100).map(|seed| on_profile(profile, seed)).collect();
+        // On the worst, handshakes of sessions may take longer than they have; how often, only many seeds tell.
+        let is_hard = [Profile::VeryBadCellular, Profile::Satellite, Profile::BarelyUsable].contains(&profile);
+        let few = if is_hard { 40 } else { 10 };
+        let scenarios: Vec<_> = seeds(few, 100).map(|seed| on_profile(profile, seed)).collect();
         let (outcomes, stuck) = converged(scenarios.iter().map(try_play));
         let (without, stuck_without) =
             converged(scenarios.iter().map(|scenario| Rehearsal::new(scenario).run(&mut |_| {})));
@@ -64,8 +67,6 @@ fn two_endpoints_connect_and_converge_on_every_kind_of_link() {
             closed(&outcomes),
             closed(&without),
         );
-        // On the worst, handshakes of sessions may take longer than they have.
-        let is_hard = [Profile::VeryBadCellular, Profile::Satellite, Profile::BarelyUsable].contains(&profile);
         assert!(is_hard || closed(&outcomes) == 0 && stuck == 0, "{outcomes:?}");
         assert!(stuck * 20 <= scenarios.len() as u64, "{stuck}");
         assert!(direct * 10 >= outcomes.len() * 7, "{profile}: {direct}");

@@ -8,11 +8,14 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 
 use crate::link::dtls::{Context, Provider, Unfit};
 use crate::machine::rng::Rng;
-use crate::machine::time::{Epoch, Instant};
+use crate::machine::time::Epoch;
+#[cfg(feature = "str0m")]
+use crate::machine::time::Instant;
 
 /// How long a certificate is valid, from a day before it was made.
 const VALIDITY: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Ten years: longer than any time-out of a peer.
+#[cfg(feature = "str0m")]
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What all peers of a process share. Cheap to clone.
@@ -21,6 +24,7 @@ pub struct Crypto(Arc<Shared>);
 
 struct Shared {
     epoch: Epoch,
+    #[cfg(feature = "str0m")]
     certificate: dimpl::DtlsCertificate,
     dtls: Context,
     is_seeded: bool,
@@ -44,9 +48,17 @@ impl Crypto {
     }
 
     fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, provider: Provider, is_seeded: bool) -> Self {
-        let dimpl::DtlsCertificate { certificate: shown, private_key } = certificate.clone();
+        #[cfg(feature = "str0m")]
+        let kept = certificate.clone();
+        let dimpl::DtlsCertificate { certificate: shown, private_key } = certificate;
         let dtls = Context::new(provider, shown, private_key, epoch);
-        Self(Arc::new(Shared { epoch, certificate, dtls, is_seeded }))
+        Self(Arc::new(Shared {
+            epoch,
+            #[cfg(feature = "str0m")]
+            certificate: kept,
+            dtls,
+            is_seeded,
+        }))
     }
 
     /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).
@@ -65,7 +77,11 @@ impl Crypto {
     pub(super) fn dtls(&self) -> &Context {
         &self.0.dtls
     }
+}
 
+/// What `str0m` asks for besides.
+#[cfg(feature = "str0m")]
+impl Crypto {
     pub(super) fn certificate(&self) -> &dimpl::DtlsCertificate {
         &self.0.certificate
     }

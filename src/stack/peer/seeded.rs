@@ -40,6 +40,7 @@ pub(super) fn seed(seed: u64) {
 }
 
 /// What was seeded last.
+#[cfg(feature = "str0m")]
 pub(super) fn latest() -> u64 {
     SEED.get()
 }

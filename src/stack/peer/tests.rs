@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::machine::ids::Ids;
 use crate::machine::rng::Rng;
