@@ -83,7 +83,7 @@
 //! *The end.* [`Data::close`] lets what may still be sent go, then an ABORT and a close_notify, in datagrams that wait to be
 //! taken. Who hears either has closed; so has who hears a rule broken. What came before can still be taken.
 //!
-//! *Bounds* are those of [`sctp::Config`], [`ice`](crate::link::ice) and [`dtls`](crate::link::dtls); [`MOST_CHANNELS`]
+//! *Bounds* are those of [`sctp::Config`], [`ice`] and [`dtls`]; [`MOST_CHANNELS`]
 //! channels.
 //!
 //! *Determinism.* With a world's [`Crypto`] all bytes follow from the caller's randomness.
