@@ -7,12 +7,12 @@ use switchboard::connect::{Builder, Endpoint, Options};
 use switchboard::hub::channel::ChannelId;
 use switchboard::hub::{Event, News, Policy, Quotas, SessionId};
 use switchboard::link::noise::SecretKey;
-use switchboard::stack::peer::Crypto;
 use switchboard::machine::buf::Buf;
 use switchboard::machine::ids::PortId;
 use switchboard::machine::rng::Rng;
 use switchboard::machine::{Cx, Fill, Input, Machine, Output};
 use switchboard::sim::{HostId, World};
+use switchboard::stack::peer::Crypto;
 use switchboard::transport::Reconnect;
 use switchboard::transport::webrtc::WebrtcConfig;
 

@@ -53,9 +53,9 @@ impl Pair {
         Self::new(config, Window::Bytes(window))
     }
 
-    /// As it is by default, but for datagrams of at most so many bytes, and with as much under way as suits it best.
-    pub fn with_datagrams(bytes: usize, window: usize) -> Self {
-        Self::new(|| RtcConfig::new().set_mtu(bytes..=usize::MAX), Window::Bytes(window))
+    /// As it is by default, but for datagrams of at most so many bytes, and perhaps with less under way.
+    pub fn with_datagrams(bytes: usize, window: Window) -> Self {
+        Self::new(|| RtcConfig::new().set_mtu(bytes..=usize::MAX), window)
     }
 
     fn new(config: impl Fn() -> RtcConfig, window: Window) -> Self {
