@@ -318,6 +318,12 @@ impl Association {
         self.outbound.set_packet(self.packet_size());
     }
 
+    /// ICE has chosen another path, on which packets of at most so many bytes may be tried ([`Config::most_packet`] before).
+    pub fn on_path_of(&mut self, now: Instant, most_packet: usize) {
+        self.probe.limit(most_packet);
+        self.on_path(now);
+    }
+
     /// Counters and measures.
     pub fn statistics(&self) -> Statistics {
         Statistics {

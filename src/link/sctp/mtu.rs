@@ -180,6 +180,12 @@ impl Probe {
         self.restart();
     }
 
+    /// The largest size that may be tried from now on, on what counts as another path.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most.max(self.base) & !3;
+        self.restart();
+    }
+
     fn restart(&mut self) {
         self.packet = self.base;
         self.timeouts = 0;

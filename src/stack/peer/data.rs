@@ -105,7 +105,7 @@ use crate::link::sctp::{self, Association};
 use crate::machine::datagram::Ecn;
 use crate::machine::time::Instant;
 use crate::machine::{Cx, Deadline};
-use crate::wire::candidate::Candidate;
+use crate::wire::candidate::{Candidate, CandidateKind};
 use crate::wire::demux::Carried;
 
 /// Bytes written that may wait to be sent for the first time.
@@ -118,6 +118,9 @@ const OVERHEAD: usize = 40;
 const DATAGRAM: usize = 1_200;
 /// Bytes of the longest datagram that is tried.
 const MOST_DATAGRAM: usize = 1_480;
+
+/// Addresses of relays that are known, of both sides.
+const MOST_RELAYED: usize = 64;
 
 /// One peer.
 pub struct Data {
@@ -135,6 +138,11 @@ pub struct Data {
     spilled: VecDeque<Vec<u8>>,
     /// Somebody waits for room.
     is_full: bool,
+    /// Addresses of relays, of either side.
+    relayed: Vec<SocketAddr>,
+    /// Bytes of a packet of SCTP, and of the largest that is tried.
+    packet: usize,
+    most_packet: usize,
     has_lost_consent: bool,
     /// How it ended; told once all messages are taken.
     end: Option<Over>,
@@ -165,6 +173,7 @@ impl Data {
         let seeds = crypto.is_seeded().then(|| cx.rng.fork());
         let dtls_seed = crypto.is_seeded().then(|| cx.rng.u64());
         let ice = Ice::new(cx.rng, crypto.epoch(), ice::Config::new(config.is_controlling), seeds);
+        let (packet, most_packet) = (association.packet, association.most_packet);
         let sctp = Association::new(association, cx.rng);
         let Credentials { ufrag, password } = ice.local().clone();
         let sctp_init = (config.partner == Partner::Own).then(|| sctp.init_chunk());
@@ -182,6 +191,9 @@ impl Data {
             events: VecDeque::new(),
             spilled: VecDeque::new(),
             is_full: false,
+            relayed: Vec::new(),
+            packet,
+            most_packet,
             has_lost_consent: false,
             end: None,
             is_over: false,
@@ -256,6 +268,7 @@ impl Data {
     /// One more address of ours. False: it is of no use.
     pub fn add_local(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
         self.now = cx.now;
+        self.note_relayed(candidate);
         let is_added = self.ice.add_local(cx.now, candidate);
         self.settle();
         is_added
@@ -271,6 +284,7 @@ impl Data {
     /// One more address of the other side. False: it is of no use, or there are too many.
     pub fn add_remote(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
         self.now = cx.now;
+        self.note_relayed(candidate);
         let is_added = self.ice.add_remote(cx.now, candidate);
         self.settle();
         is_added
@@ -471,7 +485,7 @@ impl Data {
     fn on_ice(&mut self, event: ice::Event) {
         match event {
             ice::Event::State(state) => self.events.push_back(Event::Ice(state)),
-            ice::Event::Pair(..) => self.on_pair(),
+            ice::Event::Pair(local, remote) => self.on_pair(local, remote),
             ice::Event::ConsentLost => {
                 self.has_lost_consent = true;
                 self.events.push_back(Event::Ice(IceState::Disconnected));
@@ -479,14 +493,23 @@ impl Data {
         }
     }
 
-    fn on_pair(&mut self) {
+    fn on_pair(&mut self, local: SocketAddr, remote: SocketAddr) {
         if std::mem::take(&mut self.has_lost_consent) {
             self.events.push_back(Event::Ice(IceState::Connected));
         }
         match self.dtls {
             Stage::New => {}
             Stage::Ready(_) => self.begin_dtls(),
-            Stage::Begun(_) => self.sctp.on_path(self.now),
+            Stage::Begun(_) => {}
+        }
+        let is_relayed = self.relayed.contains(&local) || self.relayed.contains(&remote);
+        self.sctp.on_path_of(self.now, if is_relayed { self.packet } else { self.most_packet });
+    }
+
+    /// A relay adds to each datagram, so larger ones are not tried over it.
+    fn note_relayed(&mut self, candidate: &Candidate) {
+        if candidate.kind == CandidateKind::Relayed && self.relayed.len() < MOST_RELAYED {
+            self.relayed.push(candidate.address);
         }
     }
 

@@ -90,3 +90,13 @@ fn another_path_is_searched_anew() {
     probe.on_path();
     assert_eq!((probe.packet(), probe.is_due()), (1_160, true));
 }
+
+#[test]
+fn a_path_of_a_known_size_is_not_searched() {
+    let mut probe = Probe::new(1_160, 1_440);
+    search(&mut probe, 1_500);
+    probe.limit(1_160);
+    assert_eq!((probe.packet(), probe.is_due(), probe.deadline()), (1_160, false, None));
+    probe.limit(1_440);
+    assert!(probe.is_due());
+}

@@ -28,8 +28,13 @@ fn address(n: usize) -> SocketAddr {
 }
 
 impl Pair {
-    #[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
     fn connected() -> Self {
+        Self::connected_by(CandidateKind::Host)
+    }
+
+    /// Where the second has that kind of candidate.
+    #[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
+    fn connected_by(second: CandidateKind) -> Self {
         let epoch = Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000));
         let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(1), Ids::new());
         let crypto = Crypto::new(epoch, &mut rng).unwrap();
@@ -40,9 +45,10 @@ impl Pair {
         let remotes = [1, 0].map(|n: usize| Remote::from(pair.peers[n].local()));
         for n in [0, 1] {
             pair.with(n, |peer, cx| {
-                peer.add_local(cx, &Candidate::new(CandidateKind::Host, address(n), None));
+                let kinds = [CandidateKind::Host, second];
+                peer.add_local(cx, &Candidate::new(kinds[n], address(n), None));
                 peer.start(cx, &remotes[n], n == 0).unwrap();
-                peer.add_remote(cx, &Candidate::new(CandidateKind::Host, address(1 - n), None));
+                peer.add_remote(cx, &Candidate::new(kinds[1 - n], address(1 - n), None));
             });
         }
         pair.run_for(Duration::from_secs(1));
@@ -131,6 +137,16 @@ fn the_path_is_used_up_to_what_it_carries() {
     let packet = pair.peers[0].association().statistics().packet;
     assert!(packet > MOST_DATAGRAM - OVERHEAD - 64, "{packet}");
     assert!(pair.batches.iter().all(|(sent, _)| sent.segment <= MOST_DATAGRAM));
+}
+
+#[test]
+fn over_a_relay_packets_stay_as_they_are() {
+    let mut pair = Pair::connected_by(CandidateKind::Relayed);
+    pair.run_for(Duration::from_secs(5));
+    for peer in &pair.peers {
+        assert_eq!(peer.association().statistics().packet, DATAGRAM - OVERHEAD);
+    }
+    assert!(pair.batches.iter().all(|(sent, _)| sent.segment <= DATAGRAM));
 }
 
 #[test]
