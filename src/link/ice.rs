@@ -405,7 +405,9 @@ impl Ice {
     fn settle(&mut self, now: Instant) {
         for _ in 0..ROUNDS {
             self.drain(now);
-            self.deadline = self.agent.poll_timeout().map(|at| self.epoch.instant(at));
+            // The agent knows no time before its first round, and takes a round for each request that came before that.
+            let next = self.agent.poll_timeout().map(|at| self.epoch.instant(at));
+            self.deadline = next.or_else(|| self.is_started.then_some(now));
             if self.deadline.is_none_or(|at| at > now) {
                 return;
             }

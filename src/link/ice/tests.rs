@@ -63,16 +63,21 @@ impl Pair {
     }
 
     fn start(&mut self) {
-        let local = [0, 1].map(|n| self.agents[n].local().clone());
         for n in [0, 1] {
-            let [ours, theirs] = if n == 0 { [FIRST, SECOND] } else { [SECOND, FIRST] };
-            self.with(n, |agent, now| {
-                agent.add_local(now, &host(ours));
-                agent.start(now, &local[1 - n]);
-                assert!(agent.add_remote(now, &host(theirs)));
-                agent.check(now);
-            });
+            self.tell(n);
         }
+    }
+
+    /// One side has its own address, and hears of the other side.
+    fn tell(&mut self, n: usize) {
+        let theirs = self.agents[1 - n].local().clone();
+        let hosts = [FIRST, SECOND].map(host);
+        self.with(n, |agent, now| {
+            agent.add_local(now, &hosts[n]);
+            agent.start(now, &theirs);
+            assert!(agent.add_remote(now, &hosts[1 - n]));
+            agent.check(now);
+        });
     }
 
     fn run_until(&mut self, seconds: u64, done: impl Fn(&Self) -> bool) -> Option<Duration> {
@@ -122,6 +127,18 @@ fn a_side_whose_check_was_lost_checks_again_as_soon_as_the_pair_is_nominated() {
     pair.wire.retain(|(_, to, _)| *to == 1);
     let time = pair.run_until(5, |pair| pair.are_both(|agent| agent.pair().is_some())).unwrap();
     assert!(time <= 5 * WAY + Duration::from_millis(5), "{time:?}");
+}
+
+#[test]
+fn checks_that_come_before_the_other_side_is_known_delay_nothing() {
+    let mut pair = Pair::new(3, [true, false]);
+    pair.with(0, |agent, now| _ = agent.add_local(now, &host(FIRST)));
+    pair.tell(1);
+    assert_eq!(pair.run_until(1, |_| false), None);
+    pair.now = pair.now + Duration::from_millis(500);
+    pair.tell(0);
+    let time = pair.run_until(2, |pair| pair.are_both(|agent| agent.pair().is_some())).unwrap();
+    assert!(time <= 4 * WAY, "{time:?}");
 }
 
 #[test]
