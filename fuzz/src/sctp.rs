@@ -97,19 +97,7 @@ fn write(packet: &mut Packet<'_>, chunk: &Chunk<'_>) -> bool {
 }
 
 fn write_data(packet: &mut Packet<'_>, data: &Data<'_>) -> bool {
-    packet.data(&DataHead {
-        tsn: data.tsn,
-        stream: data.stream,
-        ppid: data.ppid,
-        is_unordered: data.is_unordered,
-        is_begin: data.is_begin,
-        is_end: data.is_end,
-        is_immediate: data.is_immediate,
-        is_interleaved: data.is_interleaved,
-        message: data.message,
-        fragment: data.fragment,
-        len: data.payload.len(),
-    });
+    packet.data(&DataHead::from(data));
     packet.payload(data.payload);
     packet.pad_chunk();
     open(data.payload);

@@ -43,6 +43,8 @@ mod records12;
 mod records13;
 mod replay;
 mod schedule;
+#[cfg(feature = "sim")]
+pub(crate) mod seeded;
 mod statistics;
 mod suite;
 mod tap;

@@ -94,7 +94,7 @@ mod reset;
 mod statistics;
 mod teardown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 
 use std::collections::VecDeque;
@@ -310,18 +310,13 @@ impl Association {
         }
     }
 
-    /// ICE has chosen another path: nothing that was measured on the old one counts any more.
-    pub fn on_path(&mut self, now: Instant) {
+    /// ICE has chosen another path: nothing that was measured on the old one counts any more. Packets larger than
+    /// [`Config::packet`] are tried on it, up to [`Config::most_packet`], if it `may_carry_more`.
+    pub fn on_path(&mut self, now: Instant, may_carry_more: bool) {
         self.now = now;
         self.outbound.on_path(now);
-        self.probe.on_path();
+        self.probe.on_path(if may_carry_more { self.config.most_packet } else { self.config.packet });
         self.outbound.set_packet(self.packet_size());
-    }
-
-    /// ICE has chosen another path, on which packets of at most so many bytes may be tried ([`Config::most_packet`] before).
-    pub fn on_path_of(&mut self, now: Instant, most_packet: usize) {
-        self.probe.limit(most_packet);
-        self.on_path(now);
     }
 
     /// Counters and measures.

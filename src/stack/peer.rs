@@ -19,8 +19,6 @@ mod crypto;
 pub mod data;
 pub mod engine;
 mod events;
-#[cfg(feature = "sim")]
-mod seeded;
 #[cfg(feature = "str0m")]
 pub mod str0m;
 

@@ -175,13 +175,8 @@ impl Probe {
         self.timeouts = 0;
     }
 
-    /// Another path: nothing is known of it.
-    pub(super) fn on_path(&mut self) {
-        self.restart();
-    }
-
-    /// The largest size that may be tried from now on, on what counts as another path.
-    pub(super) fn limit(&mut self, most: usize) {
+    /// Another path: nothing is known of it but that so many bytes may be tried.
+    pub(super) fn on_path(&mut self, most: usize) {
         self.most = most.max(self.base) & !3;
         self.restart();
     }

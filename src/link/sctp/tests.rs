@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+pub(crate) mod chance;
 mod channels;
 mod hostile;
 mod loss;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
+#[cfg(feature = "sim")]
+use crate::link::dtls::seeded;
 use crate::link::dtls::{Context, Provider, Unfit};
 use crate::machine::rng::Rng;
 use crate::machine::time::Epoch;
@@ -44,7 +46,7 @@ impl Crypto {
     /// For worlds: everything follows from the seeds of its peers. It protects nothing.
     #[cfg(feature = "sim")]
     pub(crate) fn seeded(epoch: Epoch) -> Self {
-        Self::with(epoch, super::seeded::certificate(), super::seeded::provider(), true)
+        Self::with(epoch, seeded::certificate(), seeded::provider(), true)
     }
 
     fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, provider: Provider, is_seeded: bool) -> Self {

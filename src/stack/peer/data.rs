@@ -83,8 +83,7 @@
 //! *The end.* [`Data::close`] lets what may still be sent go, then an ABORT and a close_notify, in datagrams that wait to be
 //! taken. Who hears either has closed; so has who hears a rule broken. What came before can still be taken.
 //!
-//! *Bounds* are those of [`sctp::Config`], [`ice`] and [`dtls`]; [`MOST_CHANNELS`]
-//! channels.
+//! *Bounds* are those of [`sctp::Config`], [`ice`] and [`dtls`]; [`MOST_CHANNELS`] channels.
 //!
 //! *Determinism.* With a world's [`Crypto`] all bytes follow from the caller's randomness.
 
@@ -118,7 +117,6 @@ const OVERHEAD: usize = 40;
 const DATAGRAM: usize = 1_200;
 /// Bytes of the longest datagram that is tried.
 const MOST_DATAGRAM: usize = 1_480;
-
 /// Addresses of relays that are known, of both sides.
 const MOST_RELAYED: usize = 64;
 
@@ -140,9 +138,6 @@ pub struct Data {
     is_full: bool,
     /// Addresses of relays, of either side.
     relayed: Vec<SocketAddr>,
-    /// Bytes of a packet of SCTP, and of the largest that is tried.
-    packet: usize,
-    most_packet: usize,
     has_lost_consent: bool,
     /// How it ended; told once all messages are taken.
     end: Option<Over>,
@@ -173,7 +168,6 @@ impl Data {
         let seeds = crypto.is_seeded().then(|| cx.rng.fork());
         let dtls_seed = crypto.is_seeded().then(|| cx.rng.u64());
         let ice = Ice::new(cx.rng, crypto.epoch(), ice::Config::new(config.is_controlling), seeds);
-        let (packet, most_packet) = (association.packet, association.most_packet);
         let sctp = Association::new(association, cx.rng);
         let Credentials { ufrag, password } = ice.local().clone();
         let sctp_init = (config.partner == Partner::Own).then(|| sctp.init_chunk());
@@ -192,8 +186,6 @@ impl Data {
             spilled: VecDeque::new(),
             is_full: false,
             relayed: Vec::new(),
-            packet,
-            most_packet,
             has_lost_consent: false,
             end: None,
             is_over: false,
@@ -497,13 +489,9 @@ impl Data {
         if std::mem::take(&mut self.has_lost_consent) {
             self.events.push_back(Event::Ice(IceState::Connected));
         }
-        match self.dtls {
-            Stage::New => {}
-            Stage::Ready(_) => self.begin_dtls(),
-            Stage::Begun(_) => {}
-        }
+        self.begin_dtls();
         let is_relayed = self.relayed.contains(&local) || self.relayed.contains(&remote);
-        self.sctp.on_path_of(self.now, if is_relayed { self.packet } else { self.most_packet });
+        self.sctp.on_path(self.now, !is_relayed);
     }
 
     /// A relay adds to each datagram, so larger ones are not tried over it.
@@ -513,6 +501,7 @@ impl Data {
         }
     }
 
+    /// DTLS begins, if it waits for that.
     fn begin_dtls(&mut self) {
         let Stage::Ready(fingerprint) = self.dtls else { return };
         let (context, version) = (self.crypto.dtls(), self.config.version);

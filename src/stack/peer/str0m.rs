@@ -40,6 +40,8 @@ use super::crypto::Crypto;
 use super::engine::{
     ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, Version,
 };
+#[cfg(feature = "sim")]
+use crate::link::dtls::seeded;
 use crate::link::ice::{Asked, Credentials};
 use crate::machine::datagram::Ecn;
 #[cfg(feature = "sim")]
@@ -109,7 +111,7 @@ impl Str0m {
         let now = crypto.std(cx.now);
         #[cfg(feature = "sim")]
         if crypto.is_seeded() {
-            super::seeded::seed(cx.rng.u64());
+            seeded::seed(cx.rng.u64());
         }
         let mut engine = rtc_config(crypto, config.version, creds).build(now);
         engine.direct_api().set_ice_controlling(config.is_controlling);
@@ -362,7 +364,7 @@ impl Str0m {
     fn with<R>(&mut self, change: impl FnOnce(&mut str0m::Rtc) -> R) -> R {
         #[cfg(feature = "sim")]
         if let Some(rng) = &mut self.rng {
-            super::seeded::seed(rng.u64());
+            seeded::seed(rng.u64());
         }
         change(&mut self.engine)
     }

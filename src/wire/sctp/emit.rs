@@ -2,8 +2,8 @@
 
 use super::chunk::{BEGIN, END, HEAD, IMMEDIATE, REFLECTED, UNORDERED};
 use super::{
-    COMMON_HEADER, Cause, DATA_HEADER, Header, IDATA_HEADER, InitHead, Parameter, Request, Skipped, Tsn, checksum,
-    forward, kind, list, sack,
+    COMMON_HEADER, Cause, DATA_HEADER, Data, Header, IDATA_HEADER, InitHead, Parameter, Request, Skipped, Tsn,
+    checksum, forward, kind, list, sack,
 };
 
 /// One packet, appended to a buffer chunk by chunk. Each chunk is written whole or not at all, so the packet never
@@ -40,6 +40,25 @@ pub struct DataHead {
     pub fragment: u32,
     /// Bytes of payload that will follow; at least one.
     pub len: usize,
+}
+
+impl From<&Data<'_>> for DataHead {
+    /// What a chunk that was read begins with.
+    fn from(data: &Data<'_>) -> Self {
+        Self {
+            tsn: data.tsn,
+            stream: data.stream,
+            ppid: data.ppid,
+            is_unordered: data.is_unordered,
+            is_begin: data.is_begin,
+            is_end: data.is_end,
+            is_immediate: data.is_immediate,
+            is_interleaved: data.is_interleaved,
+            message: data.message,
+            fragment: data.fragment,
+            len: data.payload.len(),
+        }
+    }
 }
 
 impl DataHead {

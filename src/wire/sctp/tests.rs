@@ -37,27 +37,11 @@ fn only(packet: &[u8]) -> Chunk<'_> {
     chunks[0]
 }
 
-fn head(data: &Data<'_>) -> DataHead {
-    DataHead {
-        tsn: data.tsn,
-        stream: data.stream,
-        ppid: data.ppid,
-        is_unordered: data.is_unordered,
-        is_begin: data.is_begin,
-        is_end: data.is_end,
-        is_immediate: data.is_immediate,
-        is_interleaved: data.is_interleaved,
-        message: data.message,
-        fragment: data.fragment,
-        len: data.payload.len(),
-    }
-}
-
 /// Writes what was read.
 fn write(packet: &mut Packet<'_>, chunk: &Chunk<'_>) -> bool {
     match *chunk {
         Chunk::Data(data) => {
-            packet.data(&head(&data));
+            packet.data(&DataHead::from(&data));
             let (front, back) = data.payload.split_at(data.payload.len() / 2);
             packet.payload(front);
             packet.payload(back);

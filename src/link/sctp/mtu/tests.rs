@@ -87,7 +87,7 @@ fn a_black_hole_makes_packets_small_again() {
 fn another_path_is_searched_anew() {
     let mut probe = Probe::new(1_160, 1_440);
     search(&mut probe, 1_500);
-    probe.on_path();
+    probe.on_path(1_440);
     assert_eq!((probe.packet(), probe.is_due()), (1_160, true));
 }
 
@@ -95,8 +95,8 @@ fn another_path_is_searched_anew() {
 fn a_path_of_a_known_size_is_not_searched() {
     let mut probe = Probe::new(1_160, 1_440);
     search(&mut probe, 1_500);
-    probe.limit(1_160);
+    probe.on_path(1_160);
     assert_eq!((probe.packet(), probe.is_due(), probe.deadline()), (1_160, false, None));
-    probe.limit(1_440);
+    probe.on_path(1_440);
     assert!(probe.is_due());
 }

@@ -3,23 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::chance::Link;
 use crate::link::sctp::{Association, ChannelConfig, Config, Event, Over, Reliability};
 use crate::machine::rng::Rng;
 use crate::machine::time::Instant;
-
-/// How packets fare.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Link {
-    pub(super) delay: Duration,
-    pub(super) jitter: Duration,
-    pub(super) loss: f64,
-    pub(super) duplication: f64,
-}
-
-impl Link {
-    pub(super) const GOOD: Self =
-        Self { delay: Duration::from_millis(10), jitter: Duration::ZERO, loss: 0.0, duplication: 0.0 };
-}
 
 /// A message as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]

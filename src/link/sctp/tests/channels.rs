@@ -161,11 +161,11 @@ fn an_id_is_used_again_after_both_ways_are_reset_and_counts_from_the_start() {
 fn channels_open_and_close_under_loss_and_their_ids_come_back() {
     for seed in 0..30 {
         let mut bench = Bench::connected(both(Config::default()));
-        bench.link = super::bench::Link {
+        bench.link = super::chance::Link {
             loss: 0.2,
             duplication: 0.2,
             jitter: Duration::from_millis(30),
-            ..super::bench::Link::GOOD
+            ..super::chance::Link::GOOD
         };
         for round in 0..10 {
             let end = (seed + round) % 2;

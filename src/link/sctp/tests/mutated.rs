@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::bench::{ANN, BOB, Bench, End, Link, both, seconds};
+use super::bench::{ANN, BOB, Bench, End, both, seconds};
+use super::chance::Link;
 use crate::link::sctp::{ChannelConfig, Config, Over};
 use crate::machine::rng::Rng;
 use crate::wire::sctp::kind;

@@ -2,7 +2,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::bench::{ANN, BOB, Bench, Link, both, seconds};
+use super::bench::{ANN, BOB, Bench, both, seconds};
+use super::chance::Link;
 use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Event, Over, PORT};
 use crate::machine::rng::Rng;
 use crate::machine::time::Instant;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::bench::{ANN, BOB, Bench, End, Link, both, seconds};
+use super::bench::{ANN, BOB, Bench, End, both, seconds};
+use super::chance::Link;
 use crate::link::sctp::{ChannelConfig, Config, OpenError, Over};
 use crate::wire::sctp::kind;
 

@@ -11,9 +11,9 @@ use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
-use crate::stack::peer::crypto::Crypto;
 #[cfg(feature = "sim")]
-use crate::stack::peer::seeded;
+use crate::link::dtls::seeded;
+use crate::stack::peer::crypto::Crypto;
 
 /// The first time-out of a flight of the handshake; it doubles.
 const FLIGHT: Duration = Duration::from_millis(250);
@@ -24,10 +24,10 @@ type Configs = Mutex<BTreeMap<Option<usize>, Arc<dimpl::Config>>>;
 
 /// The provider of peers with that cryptography.
 pub(super) fn of(crypto: &Crypto) -> Arc<CryptoProvider> {
-    static SYSTEM: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Cached));
+    static SYSTEM: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Dtls(cached)));
     #[cfg(feature = "sim")]
     if crypto.is_seeded() {
-        static SEEDED: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Seeded));
+        static SEEDED: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| provider(&Dtls(seeded)));
         return SEEDED.clone();
     }
     let _ = crypto;
@@ -44,23 +44,11 @@ pub(super) fn certificate(certificate: &dimpl::DtlsCertificate) -> DtlsCert {
     DtlsCert { certificate, private_key }
 }
 
+/// Connections with what configuration there is for datagrams of so many bytes.
 #[derive(Debug)]
-struct Cached;
+struct Dtls(fn(Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError>);
 
-impl Cached {
-    fn config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
-        static CONFIGS: LazyLock<Configs> = LazyLock::new(Mutex::default);
-        let mut configs = CONFIGS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = configs.get(&mtu) {
-            return Ok(config.clone());
-        }
-        let config = Arc::new(build(dimpl::Config::builder(), mtu)?);
-        configs.insert(mtu, config.clone());
-        Ok(config)
-    }
-}
-
-impl DtlsProvider for Cached {
+impl DtlsProvider for Dtls {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         None
     }
@@ -72,33 +60,27 @@ impl DtlsProvider for Cached {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        Ok(Box::new(Instance::new(Self::config(mtu)?, certificate.clone(), version, now)))
+        Ok(Box::new(Instance::new((self.0)(mtu)?, certificate.clone(), version, now)))
     }
 }
 
-/// For worlds: a configuration of its own for each seed.
-#[cfg(feature = "sim")]
-#[derive(Debug)]
-struct Seeded;
-
-#[cfg(feature = "sim")]
-impl DtlsProvider for Seeded {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        None
+/// The one that all peers share.
+fn cached(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
+    static CONFIGS: LazyLock<Configs> = LazyLock::new(Mutex::default);
+    let mut configs = CONFIGS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(config) = configs.get(&mtu) {
+        return Ok(config.clone());
     }
+    let config = Arc::new(build(dimpl::Config::builder(), mtu)?);
+    configs.insert(mtu, config.clone());
+    Ok(config)
+}
 
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let builder = dimpl::Config::builder()
-            .with_crypto_provider(seeded::primitives())
-            .dangerously_set_rng_seed(seeded::latest());
-        Ok(Box::new(Instance::new(Arc::new(build(builder, mtu)?), certificate.clone(), version, now)))
-    }
+/// For worlds: one for each seed.
+#[cfg(feature = "sim")]
+fn seeded(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
+    let builder = dimpl::Config::builder().with_crypto_provider(seeded::primitives());
+    Ok(Arc::new(build(builder.dangerously_set_rng_seed(seeded::latest()), mtu)?))
 }
 
 /// A configuration with our times.

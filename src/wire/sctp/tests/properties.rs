@@ -101,7 +101,7 @@ impl Owned {
     fn check(&self, chunk: &Chunk<'_>) {
         match (self, chunk) {
             (Self::Data(expected, payload), Chunk::Data(data)) => {
-                assert_eq!((&head(data), data.payload), (expected, &payload[..]))
+                assert_eq!((&DataHead::from(data), data.payload), (expected, &payload[..]))
             }
             (Self::Sack(tsn, window, gaps, duplicates), Chunk::Sack(sack)) => {
                 assert_eq!((sack.cumulative, sack.window), (Tsn(*tsn), *window));

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use super::world::{Link, World};
+use super::world::World;
 use crate::link::sctp;
+use crate::link::sctp::tests::chance::{self, Histogram, Link, Promise, message};
 use crate::machine::rng::Rng;
 use crate::stack::peer::data::Data;
 use crate::stack::peer::engine::{ChannelSpec, EngineConfig, Partner};
 use crate::wire::demux::Carried;
 
-/// Seeds of each test: with both of them 300, and ten times as many in a campaign.
+/// Seeds of each of two tests.
 fn seeds() -> std::ops::Range<u64> {
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    0..if is_campaign { 1_500 } else { 150 }
+    chance::seeds(150)
 }
 
 /// Every kind of channel that a peer can open; reliable and unordered first.
@@ -30,37 +30,6 @@ pub(super) fn kinds() -> Vec<ChannelSpec> {
     specs.collect()
 }
 
-/// A message tells its number; its length and bytes follow from that and a seed.
-fn message(seed: u64, kind: usize, number: u32, most: u64) -> Vec<u8> {
-    let mut rng = Rng::from_u64(seed ^ (kind as u64) << 32 ^ u64::from(number) << 48);
-    let len = if rng.chance(0.5) { rng.below(60) } else { rng.below(most) };
-    let mut bytes = vec![0; len as usize + 4];
-    rng.fill(&mut bytes);
-    bytes[..4].copy_from_slice(&number.to_be_bytes());
-    bytes
-}
-
-fn link(rng: &mut Rng) -> Link {
-    Link {
-        delay: Duration::from_millis(1 + rng.below(50)),
-        jitter: Duration::from_millis(rng.below(60)),
-        loss: rng.below(31) as f64 / 100.0,
-        duplication: rng.below(20) as f64 / 100.0,
-    }
-}
-
-/// What the seeds produced, by tenths of loss: seeds, messages that had to arrive, others that were sent, and that came.
-#[derive(Debug, Default)]
-struct Histogram([[usize; 4]; 4]);
-
-impl Histogram {
-    fn print(&self) {
-        for (tenth, [seeds, reliable, sent, came]) in self.0.iter().enumerate() {
-            println!("loss from {tenth}0 %: {seeds} seeds, {reliable} reliable messages, of {sent} others {came} came");
-        }
-    }
-}
-
 fn play(seed: u64, change: impl FnOnce(&mut sctp::Config), most: u64, histogram: &mut Histogram) {
     let partner = if seed.is_multiple_of(2) { Partner::Own } else { Partner::Foreign };
     let mut config = Data::association_config(&EngineConfig::new(partner, true));
@@ -69,11 +38,11 @@ fn play(seed: u64, change: impl FnOnce(&mut sctp::Config), most: u64, histogram:
     let mut world = World::connected(seed, partner, &config, &kinds);
     let first = if partner == Partner::Own { 2 } else { 0 };
     let mut rng = Rng::from_u64(seed);
-    world.link = link(&mut rng);
+    world.link = Link::by_chance(&mut rng);
     let mut sent = [[0; 6]; 2];
     for _ in 0..200 {
         let (n, kind) = (rng.below(2) as usize, rng.below(6) as usize);
-        if world.write(n, first + kind, &message(seed, kind, sent[n][kind], most)) {
+        if world.write(n, first + kind, &message(seed, kind as u16, sent[n][kind], most)) {
             sent[n][kind] += 1;
         }
         world.run(Duration::from_millis(rng.below(20)));
@@ -84,45 +53,21 @@ fn play(seed: u64, change: impl FnOnce(&mut sctp::Config), most: u64, histogram:
         panic!("seed {seed}, {:?}: not all arrives: {ends:#?}", world.link);
     }
     world.run(Duration::from_secs(1));
-    let row = &mut histogram.0[(world.link.loss * 10.0) as usize];
-    row[0] += 1;
+    histogram.add(world.link.loss);
     for n in [0, 1] {
         assert_eq!(world.ends[n].over(), None, "seed {seed}");
         for (kind, spec) in kinds.iter().enumerate() {
-            let came = check(&world, 1 - n, (first + kind, kind), sent[n][kind], spec, (seed, most));
-            if spec.max_retransmits.is_none() {
-                row[1] += came;
-            } else {
-                (row[2], row[3]) = (row[2] + sent[n][kind] as usize, row[3] + came);
-            }
+            let is_reliable = spec.max_retransmits.is_none();
+            let promise = Promise { is_ordered: spec.ordered, is_reliable, sent: sent[n][kind] };
+            let heard = world.ends[1 - n].heard.iter().filter(|(channel, _)| *channel == first + kind);
+            let came = promise.check(
+                heard.map(|(_, bytes)| bytes.as_slice()),
+                |number| message(seed, kind as u16, number, most),
+                &format!("seed {seed}, {spec:?}"),
+            );
+            histogram.add_channel(world.link.loss, &promise, came);
         }
     }
-}
-
-/// How many came on one channel, all of them as they may.
-fn check(
-    world: &World,
-    n: usize,
-    (place, kind): (usize, usize),
-    sent: u32,
-    spec: &ChannelSpec,
-    (seed, most): (u64, u64),
-) -> usize {
-    let context = format!("seed {seed}, {spec:?}");
-    let mut numbers = Vec::new();
-    for (_, bytes) in world.ends[n].heard.iter().filter(|(channel, _)| *channel == place) {
-        let number = u32::from_be_bytes(bytes[..4].try_into().unwrap());
-        assert_eq!(*bytes, message(seed, kind, number, most), "{context}");
-        numbers.push(number);
-    }
-    let mut sorted = numbers.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    assert_eq!(sorted.len(), numbers.len(), "{context}: one came twice");
-    assert!(!spec.ordered || sorted == numbers, "{context}: out of order");
-    assert!(sorted.last().is_none_or(|last| *last < sent), "{context}");
-    assert!(spec.max_retransmits.is_some() || sorted.len() == sent as usize, "{context}: one is missing");
-    numbers.len()
 }
 
 #[test]

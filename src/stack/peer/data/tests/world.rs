@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::address;
 use crate::link::dtls::Dtls;
 use crate::link::sctp;
+use crate::link::sctp::tests::chance::Link;
 use crate::machine::Cx;
 use crate::machine::ids::Ids;
 use crate::machine::rng::Rng;
@@ -18,20 +19,7 @@ use crate::wire::candidate::{Candidate, CandidateKind};
 
 /// Bytes of a batch.
 const BATCH: usize = 16_000;
-
-/// How datagrams fare.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Link {
-    pub(super) delay: Duration,
-    pub(super) jitter: Duration,
-    pub(super) loss: f64,
-    pub(super) duplication: f64,
-}
-
-impl Link {
-    pub(super) const GOOD: Self =
-        Self { delay: Duration::from_millis(5), jitter: Duration::ZERO, loss: 0.0, duplication: 0.0 };
-}
+const GOOD: Link = Link { delay: Duration::from_millis(5), ..Link::GOOD };
 
 /// Sees each datagram, and may alter it or add others.
 type Meddle = Box<dyn FnMut(Vec<u8>) -> Vec<Vec<u8>>>;
@@ -81,7 +69,7 @@ impl World {
             let peer = Data::with(&mut cx, &crypto, EngineConfig::new(partner, controls), config.clone());
             End { peer, heard: Vec::new(), events: Vec::new() }
         });
-        let (link, wire) = (Link::GOOD, BTreeMap::new());
+        let (link, wire) = (GOOD, BTreeMap::new());
         let mut world = Self { now, ends, link, meddle: None, rng, ids, wire, serial: 0 };
         world.start(channels);
         let opened = channels.len() + if partner == Partner::Own { 2 } else { 0 };

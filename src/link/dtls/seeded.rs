@@ -14,7 +14,7 @@ use dimpl::crypto::{
 };
 use dimpl::crypto::{HashAlgorithm, NamedGroup, SignatureAlgorithm};
 
-use crate::link::dtls::Provider;
+use super::Provider;
 use crate::machine::rng::Rng;
 
 /// DER of a self-signed certificate (ECDSA, P-256).
@@ -29,24 +29,24 @@ std::thread_local! {
 }
 
 /// The certificate of all peers.
-pub(super) fn certificate() -> DtlsCertificate {
+pub(crate) fn certificate() -> DtlsCertificate {
     DtlsCertificate { certificate: CERTIFICATE.to_vec(), private_key: Vec::new() }
 }
 
 /// Seeds what the engine draws next on this thread.
-pub(super) fn seed(seed: u64) {
+pub(crate) fn seed(seed: u64) {
     fastrand::seed(seed);
     SEED.set(seed);
 }
 
 /// What was seeded last.
 #[cfg(feature = "str0m")]
-pub(super) fn latest() -> u64 {
+pub(crate) fn latest() -> u64 {
     SEED.get()
 }
 
 /// What all peers of worlds make their connections with.
-pub(super) fn provider() -> Provider {
+pub(crate) fn provider() -> Provider {
     static PROVIDER: OnceLock<Provider> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| {
         Provider::seeded(&primitives(), seed).expect("the primitives are the system's, but for what draws")
@@ -55,7 +55,7 @@ pub(super) fn provider() -> Provider {
 }
 
 /// The real primitives, but for what draws and for what would differ in size.
-pub(super) fn primitives() -> Primitives {
+pub(crate) fn primitives() -> Primitives {
     static GROUPS: [&dyn SupportedKxGroup; 1] = [&Sum];
     static PRIMITIVES: OnceLock<Primitives> = OnceLock::new();
     let primitives = PRIMITIVES.get_or_init(|| {
