@@ -4,14 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{KINDS, Node, Peer, dialling, linked, listening, options, run, tight};
+use common::{KINDS, Node, Peer, dialling, linked, listening, options, run, string, tight};
 use switchboard::connect::Options;
 use switchboard::machine::payload::Kind;
 use switchboard::machine::port::PortError;
 use switchboard::machine::rng::Rng;
 use switchboard::sim::{INTERNET, OldStreams, World};
 use switchboard::stack::dial::DialError;
-use switchboard::transport::alone::SendError;
+use switchboard::transport::alone::{AloneEvent, SendError};
 use switchboard::transport::{DownReason, Reconnect, TransportEvent};
 
 /// Numbered messages of mixed sizes and kinds, the same for the same seed.
@@ -71,6 +71,29 @@ fn windows_and_limits_smaller_than_a_message_lose_nothing() {
         let (mut world, mut server, mut client) = linked(2, kind, &Options { limits: tight(), ..options() });
         carry(&mut world, &client, &mut server, &messages(3, 200));
         carry(&mut world, &server, &mut client, &messages(4, 200));
+    }
+}
+
+#[test]
+fn a_transport_that_is_stopped_as_it_starts_says_so_and_keeps_no_port() {
+    for kind in KINDS {
+        let mut world = World::new(1);
+        let by_address = string(kind, "198.18.0.1");
+        let nodes = [
+            ("dials an address", dialling(&by_address, &options())),
+            ("dials a name", dialling(&string(kind, "server.test"), &options())),
+            ("listens", listening(&string(kind, "0.0.0.0"), &options())),
+        ];
+        for (name, node) in nodes {
+            let host = world.host(name, node);
+            world.act(host, |node, cx| {
+                node.start(cx);
+                node.stop(cx);
+            });
+            let said: Vec<_> = world.events(host).into_iter().map(|(_, event)| event).collect();
+            assert_eq!(said, [AloneEvent::Transport(TransportEvent::Stopped)], "{kind} {name}");
+            assert_eq!(world.ports(host), 0, "{kind} {name}");
+        }
     }
 }
 

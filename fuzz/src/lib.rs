@@ -59,6 +59,9 @@ pub use wire::{length, websocket_close, websocket_header};
 /// A target: takes any bytes and panics on a defect.
 pub type Target = fn(&[u8]);
 
+/// The folder with a folder of inputs for each target.
+pub const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("candidate", candidate),

@@ -3,13 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use switchboard_fuzz::{TARGETS, Target};
-
-fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
-}
+use switchboard_fuzz::{CORPUS, TARGETS, Target};
 
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -18,7 +14,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 
 fn replay(name: &str) {
     let target: Target = TARGETS.iter().find(|(other, _)| *other == name).unwrap().1;
-    let folder = corpus().join(name);
+    let folder = Path::new(CORPUS).join(name);
     let inputs = names(&folder);
     assert!(inputs.len() >= 3, "{name} has {} inputs only", inputs.len());
     for input in inputs {
@@ -30,8 +26,8 @@ fn replay(name: &str) {
 #[test]
 fn every_target_has_a_corpus_and_a_program_and_nothing_is_left_over() {
     let expected: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(names(&corpus()), expected);
-    let programs = names(&corpus().with_file_name("fuzz_targets"));
+    assert_eq!(names(Path::new(CORPUS)), expected);
+    let programs = names(&Path::new(CORPUS).with_file_name("fuzz_targets"));
     assert_eq!(programs, expected.iter().map(|name| format!("{name}.rs")).collect());
 }
 

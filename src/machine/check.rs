@@ -176,7 +176,7 @@ impl<M> Checked<M> {
 
     fn after_request(&mut self, port: PortId, request: &PortRequest) {
         let known = self.ledger.ports.contains(port);
-        if let PortRequest::Open(_) | PortRequest::Resolve(_) = request {
+        if request.is_first() {
             self.require(11, !known, || format!("{request:?} names {port}, which is in use"));
             self.ledger.ports.insert(port, Port::default());
             return;

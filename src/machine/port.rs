@@ -50,6 +50,13 @@ pub enum PortRequest {
     Abort,
 }
 
+impl PortRequest {
+    /// Whether it is the first that is said of a port.
+    pub const fn is_first(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Resolve(_))
+    }
+}
+
 /// What became of one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortChange {

@@ -28,10 +28,12 @@ impl Outbox {
         Self::default()
     }
 
-    /// Asks something of a port. After `Abort` nothing that was said of it before is given out.
+    /// Asks something of a port. After `Abort` nothing that was said of it before is given out, but what names it
+    /// first: nobody can abort a port that they were not told of.
     pub fn request(&mut self, port: PortId, request: PortRequest) {
         if request == PortRequest::Abort {
-            self.forget(port);
+            self.requests.retain(|(asked, request)| *asked != port || request.is_first());
+            self.ready.remove(port);
         }
         self.requests.push_back((port, request));
     }
@@ -68,6 +70,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::machine::ids::Ids;
+    use crate::machine::port::PortSpec;
 
     #[test]
     fn what_was_said_comes_out_in_the_order_of_the_contract() {
@@ -91,5 +94,15 @@ mod tests {
         outbox.request(port, PortRequest::Abort);
         assert_eq!(outbox.poll(None), Output::Port(port, PortRequest::Abort));
         assert_eq!(outbox.poll(None), Output::Wait(None));
+    }
+
+    #[test]
+    fn a_port_is_opened_before_it_is_aborted() {
+        let port = Ids::new().port();
+        let mut outbox = Outbox::new();
+        outbox.request(port, PortRequest::Open(PortSpec::Addresses));
+        outbox.request(port, PortRequest::Abort);
+        assert_eq!(outbox.poll(None), Output::Port(port, PortRequest::Open(PortSpec::Addresses)));
+        assert_eq!(outbox.poll(None), Output::Port(port, PortRequest::Abort));
     }
 }

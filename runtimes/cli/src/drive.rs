@@ -57,7 +57,10 @@ async fn tend(links: Links, session: &mut Session, bell: &Bell) -> Result<(), Fa
             }
         };
         tokio::select! {
-            event = links.next() => event.into_iter().for_each(|event| session.on_event(event)),
+            event = links.next() => match event {
+                Some(event) => session.on_event(event),
+                None => return Err(Failure::new(Code::Failed, "the task of the links has ended")),
+            },
             () = bell.0.notified() => {}
             () = pause => {}
         }

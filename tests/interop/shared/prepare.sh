@@ -26,6 +26,11 @@ quietly() {
   words=$("$@" 2>&1 </dev/null) || fail "$* failed:"$'\n'"$words"
 }
 
+# Builds our programs, with the features of the other tests, so that what those have built is used again.
+programs() {
+  quietly cargo build --locked --profile ci --workspace --all-features --bins --examples
+}
+
 # The packages of package-lock.json, into ./node_modules.
 npm_packages() {
   [ node_modules/.package-lock.json -nt package-lock.json ] || quietly npm ci --no-audit --no-fund --no-update-notifier

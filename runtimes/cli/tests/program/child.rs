@@ -5,6 +5,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long a program may take to end.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) struct Program {
     child: Child,
@@ -138,6 +144,7 @@ impl Program {
 
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> Ended {
+        let _watch = Watch::over(&self.child);
         let mut stdout = Vec::new();
         if let Some(mut pipe) = self.child.stdout.take() {
             pipe.read_to_end(&mut stdout).unwrap();
@@ -158,6 +165,22 @@ impl Drop for Program {
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();
+    }
+}
+
+/// Kills a program that does not end: its test then fails, and shows what the program said.
+struct Watch(#[allow(dead_code, reason = "its end is the message")] Sender<()>);
+
+impl Watch {
+    fn over(child: &Child) -> Self {
+        let pid = child.id().to_string();
+        let (sender, over) = channel();
+        thread::spawn(move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        Self(sender)
     }
 }
 

@@ -22,6 +22,19 @@ fn two_pipes_become_direct_and_say_so_on_both_sides() {
 }
 
 #[test]
+fn either_engine_reaches_the_other() {
+    let (_relay, string) = Program::relay(&["--listen", "tcp:127.0.0.1:0"]);
+    for (waits, dials) in [("str0m", "data"), ("data", "str0m"), ("str0m", "str0m")] {
+        let [mut waiting, mut dialled] = pipes(&string, &["--engine", waits], &["--engine", dials]);
+        for pipe in [&mut waiting, &mut dialled] {
+            pipe.line_after("path: direct");
+        }
+        dialled.write(b"question");
+        assert_eq!(waiting.read(8), b"question", "{waits} and {dials}");
+    }
+}
+
+#[test]
 fn with_relay_only_at_either_side_nothing_is_direct_and_people_are_told_why() {
     let (_relay, string) = Program::relay(&["--listen", "tcp:127.0.0.1:0"]);
     let only = ["--path", "relay-only"];
@@ -75,6 +88,7 @@ fn servers_and_candidates_that_are_none_are_refused_with_what_to_write() {
         (["--ice-servers", "turn:a.example"], "\"credential\""),
         (["--ice-servers", "a.example"], "stun:HOST:PORT"),
         (["--candidates", "host"], "neither all nor relay"),
+        (["--engine", "usrsctp"], "data"),
     ] {
         let ended = run(&[&["pipe", "--key", &new_key(), "--relay", "tcp:127.0.0.1:1"], &args[..]].concat(), b"");
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);

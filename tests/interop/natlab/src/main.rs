@@ -15,7 +15,8 @@ use std::time::Duration;
 use switchboard::link::stun::{Behaviour, Dependence, Discovered, Endpoints};
 use switchboard::machine::Machine;
 use switchboard::stack::probe::{
-    MeetingConfig, PathConfig, PathVerdict, Probe, ProbeConfig, ProbeEvent, Punched, Rendezvous, RendezvousConfig, Verdict,
+    MeetingConfig, PathConfig, PathVerdict, Probe, ProbeConfig, ProbeEvent, Punched, Rendezvous, RendezvousConfig,
+    Verdict,
 };
 use switchboard::stack::stun_server::StunServer;
 use switchboard_mio::Driver;
