@@ -1,8 +1,9 @@
 //! Every pair of kinds of NAT, with every sort of servers, by every family: which path a session comes to have, held
 //! against the oracle, and how long that takes and what it costs, held against the tables in `golden/`.
 //!
-//! `SWITCHBOARD_GOLDEN=write` writes the tables anew. What becomes of a cell must be as the table says; its figures may
-//! differ by a quarter, so that a table is out of date only when something has really changed.
+//! `SWITCHBOARD_GOLDEN=write` writes the tables anew. What becomes of a cell must be as the table says; its time may differ
+//! by less than a round trip, its traffic by a quarter, so that a table is out of date only when something has really
+//! changed.
 //!
 //! A cell reads `D162/4/0`: a direct path (`D`), one through TURN (`T`), or none, so that the hub's relay carries all
 //! (`R`); the milliseconds from the session's start until both sides use the path, or a letter for the reason that is

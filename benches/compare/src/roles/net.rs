@@ -128,7 +128,8 @@ struct Traffic {
     message: Vec<u8>,
     link: Option<LinkId>,
     left: usize,
-    missing: usize,
+    /// Below zero when some have come before it was said how many will.
+    missing: isize,
     has_all: bool,
 }
 
@@ -146,7 +147,7 @@ impl End {
         let Some((webrtc, peer)) = &mut self.webrtc else { return };
         match word {
             Word::Signal(bytes) => webrtc.signal(cx, *peer, &Signal::decode(&bytes, usize::MAX).expect("a signal")),
-            Word::Expect(count) => self.traffic.missing = count,
+            Word::Expect(count) => self.traffic.miss(count as isize),
             Word::Send(count) => {
                 self.traffic.left += count;
                 let wake = self.traffic.link.map(switchboard::transport::TransportCommand::Wake);
@@ -213,10 +214,16 @@ impl Machine for End {
     }
 }
 
+impl Traffic {
+    fn miss(&mut self, more: isize) {
+        self.missing += more;
+        self.has_all = self.missing == 0;
+    }
+}
+
 impl Upper for Traffic {
     fn deliver(&mut self, _: LinkId, _: Kind, _: Payload<'_>) -> Flow {
-        self.missing -= 1;
-        self.has_all = self.missing == 0;
+        self.miss(-1);
         Flow::Go
     }
 

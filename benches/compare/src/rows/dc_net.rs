@@ -1,9 +1,7 @@
 //! `dc-net-16KiB`: CPU time per KiB of messages between two direct peers over loopback sockets, both ends and the
-//! system's part together: ours by the mio driver, with GSO and GRO, and libdatachannel through node. The latter is
-//! installed where `SWITCHBOARD_DATACHANNEL` says: `npm install node-datachannel` in that folder; without it there is
-//! only our figure.
+//! system's part together: ours by the mio driver, with GSO and GRO, and libdatachannel through node, which `run` installs
+//! in `datachannel`; without npm there is only our figure.
 
-use std::fs;
 use std::path::Path;
 
 use crate::child::Actor;
@@ -13,8 +11,7 @@ const NAME: &str = "dc-net-16KiB/vs-libdatachannel";
 const SIZE: usize = 16 * 1024;
 /// A tenth of its CPU time.
 const GOAL: f64 = 0.1;
-const FOLDER: &str = "SWITCHBOARD_DATACHANNEL";
-const SCRIPT: &str = include_str!("dc_net.mjs");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datachannel");
 
 pub fn run(plan: &Plan) {
     if !plan.wants(NAME) {
@@ -23,18 +20,15 @@ pub fn run(plan: &Plan) {
     let (many, few) = if plan.quick { (2_000, 500) } else { (30_000, 3_000) };
     let size = SIZE.to_string();
     let (mut ours, _) = Actor::start("dc-net", &[&size]);
-    let mut theirs = std::env::var(FOLDER).ok().map(|folder| {
-        let script = Path::new(&folder).join("switchboard.mjs");
-        fs::write(&script, SCRIPT).expect("the folder can be written to");
-        Actor::start("dc-net-node", &[&script.to_string_lossy(), &size]).0
-    });
+    let is_installed = Path::new(FOLDER).join("node_modules").is_dir();
+    let mut theirs = is_installed.then(|| Actor::start("dc-net-node", &[&format!("{FOLDER}/peers.mjs"), &size]).0);
     let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
     for _ in 0..=plan.slices {
         our_times.push(per_kib(&mut ours, many));
         their_times.extend(theirs.as_mut().map(|theirs| per_kib(theirs, few)));
     }
     if theirs.is_none() {
-        eprintln!("{NAME}: {:.2} ns/KiB; {FOLDER} is not set", median(&our_times[1..]));
+        eprintln!("{NAME}: {:.2} ns/KiB; npm ci in {FOLDER} installs the rival", median(&our_times[1..]));
         return;
     }
     let (ours, baseline) = median_pair(&our_times[1..], &their_times[1..]);
