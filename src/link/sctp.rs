@@ -62,7 +62,7 @@
 //! | 9260, 9 | ABORT, SHUTDOWN, both at once, guard | built |
 //! | 9260, 11 | notifications, statistics | events and [`Statistics`] |
 //! | 3758, 7496 | partial reliability by time and count | built; by priority of queued data not: no data channel has it |
-//! | 4820, 8899 | PAD, probes of the path MTU | built |
+//! | 4820, 8899 | PAD, probes of the path MTU | built; what was cut too large for a path that shrank ends it by [`Over::TooLargeForPath`] |
 //! | 4895, 5061 | AUTH, ASCONF | not built: DTLS authenticates, ICE moves addresses |
 //! | 6525 | resets of outgoing streams, both ways | built; of incoming ones answered; of TSNs and more streams denied: RFC 8831 asks for none |
 //! | 7053 | I bit | obeyed |
@@ -89,6 +89,7 @@ mod inbound;
 mod messages;
 mod mtu;
 mod outbound;
+mod oversize;
 mod receive;
 mod reset;
 mod statistics;
@@ -112,6 +113,7 @@ use heartbeat::Beat;
 use inbound::Inbound;
 use mtu::Probe;
 use outbound::Outbound;
+use oversize::Oversize;
 use reset::Reset;
 use timers::Timer;
 
@@ -194,6 +196,7 @@ pub struct Association {
     inbound: Inbound,
     reset: Reset,
     probe: Probe,
+    oversize: Oversize,
     channels: Channels,
     events: VecDeque<Event>,
     beat: Beat,
@@ -233,6 +236,7 @@ impl Association {
             inbound: Inbound::new(&config),
             reset: Reset::new(local_tsn.0, 0),
             probe: Probe::new(config.packet, config.most_packet),
+            oversize: Oversize::default(),
             channels: Channels::default(),
             events: VecDeque::new(),
             beat: Beat::default(),
@@ -292,9 +296,11 @@ impl Association {
     }
 
     fn on_session_timeout(&mut self, now: Instant) {
-        if is_due(self.outbound.deadline(), now) && self.outbound.on_timeout(now) {
-            self.count_error();
-            self.on_silence();
+        if is_due(self.outbound.deadline(), now) {
+            if self.outbound.on_timeout(now) {
+                self.count_error();
+            }
+            self.heed_sizes(now, self.heard);
         }
         if is_due(self.reset.deadline(), now) && self.reset.on_timeout(now) {
             self.count_error();
@@ -303,10 +309,27 @@ impl Association {
         self.settle(now);
     }
 
-    /// Packets of the size that has passed so far may have begun to vanish.
-    fn on_silence(&mut self) {
-        if self.probe.on_silence() {
+    /// Looks at which sizes pass. `heard`: when the peer gave its last sign of life.
+    #[inline]
+    pub(super) fn heed_sizes(&mut self, now: Instant, heard: Instant) {
+        let sizes = self.outbound.take_sizes();
+        if sizes.has_passed {
+            self.probe.on_passed();
+        } else if sizes.has_failed && self.probe.on_failed(now, self.outbound.plain_rto()) {
             self.outbound.set_packet(self.packet_size());
+        }
+        if let Some(serial) = sizes.oversize {
+            self.on_oversize(now, serial, heard);
+        }
+    }
+
+    #[cold]
+    fn on_oversize(&mut self, now: Instant, serial: u64, heard: Instant) {
+        let is_first = |first| serial < first || !self.outbound.is_under_way(first);
+        if self.oversize.serial().is_none_or(is_first) {
+            self.oversize = Oversize::begin(now, serial);
+        } else if self.oversize.on_lost(now, serial, heard, self.outbound.plain_rto()) {
+            self.end_too_large();
         }
     }
 
@@ -315,6 +338,7 @@ impl Association {
     pub fn on_path(&mut self, now: Instant, may_carry_more: bool) {
         self.now = now;
         self.outbound.on_path(now);
+        self.oversize = Oversize::default();
         self.probe.on_path(if may_carry_more { self.config.most_packet } else { self.config.packet });
         self.outbound.set_packet(self.packet_size());
     }

@@ -63,6 +63,13 @@ impl Association {
         }
     }
 
+    /// Something can't be delivered on this path.
+    #[cold]
+    pub(super) fn end_too_large(&mut self) {
+        self.send_abort(cause::USER_INITIATED, Over::TooLargeForPath.to_string().as_bytes());
+        self.end(Over::TooLargeForPath);
+    }
+
     pub(super) fn end(&mut self, over: Over) {
         self.state = State::Over;
         self.timers.clear();

@@ -55,6 +55,10 @@ pub enum Over {
     /// The peer does not answer: not to the set-up, not to data, or not to the shutdown.
     #[error("the peer does not answer")]
     Lost,
+    /// What was cut for larger packets does not pass a path that takes only smaller ones any more, and can't be cut anew
+    /// (RFC 9260, section 6.9; RFC 8899, section 4.3). The peer lives: another association with it will do.
+    #[error("the path does not take packets as large as before")]
+    TooLargeForPath,
     /// The peer broke a rule, and was told so by an ABORT.
     #[error("the peer broke a rule: {0}")]
     Broken(Broken),

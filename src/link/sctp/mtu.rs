@@ -5,9 +5,11 @@
 //! in [`MOST_PROBES`], halves are, until [`STEP`] is all that could be won. After [`RAISE`] larger ones are tried again.
 //! Whatever carries data keeps the largest size that has passed.
 //!
-//! *A black hole* is a path that takes small packets only, although it took larger ones before. It shows by timeouts in a
-//! row without an acknowledgement between them: after [`MOST_TIMEOUTS`] packets are as small as in the beginning, and
-//! the search begins anew; so it does on another path.
+//! *A black hole* is a path that takes small packets only, although it took larger ones before (section 4.3). It shows by
+//! losses of packets larger than in the beginning, a retransmission timeout apart and without one between them that
+//! arrives; that smaller ones do says nothing. After [`MOST_FAILURES`] packets are as small as in the beginning, and the
+//! search begins anew; so it does on another path. What becomes of chunks cut for larger ones is in
+//! [`oversize`](super::oversize).
 
 use std::time::Duration;
 
@@ -23,8 +25,8 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 const RAISE: Duration = Duration::from_secs(600);
 /// Bytes that are not worth another probe.
 const STEP: usize = 32;
-/// Timeouts in a row that show a black hole.
-const MOST_TIMEOUTS: u8 = 3;
+/// Losses of large packets in a row that show a black hole.
+const MOST_FAILURES: u8 = 3;
 /// Bytes of Heartbeat Info.
 const INFO: usize = 12;
 
@@ -52,7 +54,9 @@ pub(super) struct Probe {
     tries: u8,
     /// Tells answers to the probe under way from late ones.
     number: u16,
-    timeouts: u8,
+    failures: u8,
+    /// When the last of them was counted.
+    failed_at: Instant,
     state: State,
 }
 
@@ -68,7 +72,8 @@ impl Probe {
             size: most,
             tries: 0,
             number: 0,
-            timeouts: 0,
+            failures: 0,
+            failed_at: Instant::ZERO,
             state: State::Done,
         };
         probe.begin();
@@ -159,20 +164,25 @@ impl Probe {
         }
     }
 
-    /// A timeout without any acknowledgement since the last call of either function; whether packets must be smaller.
-    pub(super) fn on_silence(&mut self) -> bool {
-        self.timeouts = self.timeouts.saturating_add(1);
-        let is_hole = self.timeouts >= MOST_TIMEOUTS && self.packet > self.base;
+    /// Packets larger than in the beginning were lost; whether they must be smaller. Losses within `rto` count once: they
+    /// may be one event.
+    pub(super) fn on_failed(&mut self, now: Instant, rto: Duration) -> bool {
+        if self.failures > 0 && now < self.failed_at + rto {
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.failed_at = now;
+        let is_hole = self.failures >= MOST_FAILURES && self.packet > self.base;
         if is_hole {
             self.restart();
         }
         is_hole
     }
 
-    /// Data was acknowledged.
+    /// A packet larger than in the beginning has arrived.
     #[inline]
-    pub(super) const fn on_progress(&mut self) {
-        self.timeouts = 0;
+    pub(super) const fn on_passed(&mut self) {
+        self.failures = 0;
     }
 
     /// Another path: nothing is known of it but that so many bytes may be tried.
@@ -183,7 +193,7 @@ impl Probe {
 
     fn restart(&mut self) {
         self.packet = self.base;
-        self.timeouts = 0;
+        self.failures = 0;
         self.begin();
     }
 }

@@ -56,7 +56,7 @@ use super::congestion::{Controller, Pacer};
 use crate::machine::Deadline;
 use crate::machine::time::Instant;
 use crate::wire::sctp::{COMMON_HEADER, DataHead, Tsn};
-use flight::Flight;
+use flight::{Flight, State};
 use gaps::{Gaps, Run};
 use loss::Recent;
 use message::{Limit, Message, Messages};
@@ -81,6 +81,17 @@ pub(super) struct Head {
     pub(super) reliability: Reliability,
 }
 
+/// What acknowledgements and losses tell of the sizes that pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sizes {
+    /// A packet larger than in the beginning has arrived.
+    pub(super) has_passed: bool,
+    /// Such a one was lost.
+    pub(super) has_failed: bool,
+    /// The first chunk that was lost and needs a packet larger than they are now.
+    pub(super) oversize: Option<u64>,
+}
+
 /// The sending half.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -97,8 +108,10 @@ pub(super) struct Outbound {
     pacer: Pacer,
     /// None until the association is up.
     agreed: Option<Agreed>,
-    /// Bytes of a packet.
+    /// Bytes of a packet in the beginning, and now.
+    first_packet: usize,
     packet: usize,
+    sizes: Sizes,
     most_messages: usize,
     /// Bytes that the peer had room for when it last said so.
     window: usize,
@@ -159,7 +172,9 @@ impl Outbound {
             controller: Controller::new(config.congestion, config.packet.saturating_sub(COMMON_HEADER)),
             pacer: Pacer::new(),
             agreed: None,
+            first_packet: config.packet,
             packet: config.packet,
+            sizes: Sizes::default(),
             most_messages: config.send_bound.div_ceil(BYTES_PER_MESSAGE),
             window: 0,
             flying: 0,
@@ -320,6 +335,22 @@ impl Outbound {
     pub(super) fn set_packet(&mut self, bytes: usize) {
         self.packet = bytes;
         self.controller.on_packet_size(bytes.saturating_sub(COMMON_HEADER));
+    }
+
+    /// What was learned of sizes since the last call.
+    #[inline]
+    pub(super) const fn take_sizes(&mut self) -> Sizes {
+        std::mem::replace(&mut self.sizes, Sizes { has_passed: false, has_failed: false, oversize: None })
+    }
+
+    /// Whether a chunk was sent and is not acknowledged.
+    pub(super) fn is_under_way(&self, serial: u64) -> bool {
+        self.flight.get(serial).is_some_and(|chunk| chunk.state != State::Acked)
+    }
+
+    /// The retransmission timeout without back-off.
+    pub(super) fn plain_rto(&self) -> Duration {
+        self.rtt.timeout_after(0)
     }
 
     /// Bytes that a packet must be allowed for [`fill`](Self::fill) to be of use: the size set, or more if what is to be

@@ -85,9 +85,9 @@ impl Association {
             return;
         }
         self.errors = 0;
-        self.probe.on_progress();
-        if let Err(broken) = self.outbound.on_sack(now, sack) {
-            self.break_off(broken);
+        match self.outbound.on_sack(now, sack) {
+            Ok(()) => self.heed_sizes(now, now),
+            Err(broken) => self.break_off(broken),
         }
     }
 

@@ -11,3 +11,4 @@ mod memory;
 mod mutated;
 mod setup;
 mod shutdown;
+mod sizes;

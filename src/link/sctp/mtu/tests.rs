@@ -5,6 +5,12 @@ use crate::wire::sctp::{Checksum, Chunk, Header, parse};
 
 const HEADER: Header = Header { source_port: 5000, destination_port: 5000, tag: 1 };
 
+const RTO: Duration = Duration::from_millis(500);
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
 /// Searches until there is nothing to be done for a minute; the sizes that were tried.
 fn search(probe: &mut Probe, path: usize) -> Vec<usize> {
     let (mut now, mut sizes) = (Instant::ZERO, Vec::new());
@@ -68,19 +74,27 @@ fn larger_packets_are_tried_again_after_ten_minutes() {
 fn where_no_more_is_allowed_nothing_is_tried() {
     let mut probe = Probe::new(1_160, 1_160);
     assert_eq!((probe.is_due(), probe.deadline(), probe.packet()), (false, None, 1_160));
-    assert!(!probe.on_silence() && !probe.on_silence() && !probe.on_silence());
+    assert!((1..=3).all(|second| !probe.on_failed(at(second), RTO)));
 }
 
 #[test]
 fn a_black_hole_makes_packets_small_again() {
     let mut probe = Probe::new(1_160, 1_440);
     search(&mut probe, 1_500);
-    assert!(!probe.on_silence() && !probe.on_silence());
-    probe.on_progress();
-    assert!(!probe.on_silence() && !probe.on_silence() && probe.on_silence());
+    assert!(!probe.on_failed(at(1), RTO) && !probe.on_failed(at(2), RTO));
+    probe.on_passed();
+    assert!(!probe.on_failed(at(3), RTO) && !probe.on_failed(at(4), RTO) && probe.on_failed(at(5), RTO));
     assert_eq!(probe.packet(), 1_160);
     search(&mut probe, 1_300);
     assert!((1_268..=1_300).contains(&probe.packet()));
+}
+
+#[test]
+fn losses_within_a_timeout_are_one_sign_of_a_black_hole() {
+    let mut probe = Probe::new(1_160, 1_440);
+    search(&mut probe, 1_500);
+    assert!((0..100).all(|_| !probe.on_failed(at(1), RTO)));
+    assert!(!probe.on_failed(at(2), RTO) && probe.on_failed(at(3), RTO));
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct News {
     /// The newest packet acknowledged, and whether one of its chunks was sent for the first time in it; 0: none.
     newest: u64,
     is_first: bool,
+    /// Whether one of the packets is larger than they are in the beginning.
+    is_large: bool,
 }
 
 /// Chunks that leave the ring one after the other, as far as they have the same packet, stream or place in the store: so
@@ -59,7 +61,7 @@ struct Batch {
 
 impl News {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { now, acked: 0, newest: 0, is_first: false }
+        Self { now, acked: 0, newest: 0, is_first: false, is_large: false }
     }
 
     const fn see(&mut self, packet: u64, is_first: bool) {
@@ -204,11 +206,12 @@ impl Outbound {
         self.flying -= size;
         let number = self.packets.number(chunk.packet);
         let Some(packet) = self.packets.get_mut(number) else { return };
-        packet.flying -= size as u32;
+        packet.flying -= size as u16;
         if self.partial.is_forwarded(serial) {
             return;
         }
         news.acked += size;
+        news.is_large |= packet.is_large;
         if chunk.sends > 1 && self.rtt.is_too_soon(news.now - packet.at) {
             self.on_spurious(serial);
         } else {
@@ -259,7 +262,8 @@ impl Outbound {
         news.acked += batch.size;
         let number = self.packets.number(batch.packet);
         if let Some(packet) = self.packets.get_mut(number) {
-            packet.flying -= batch.size as u32;
+            packet.flying -= batch.size as u16;
+            news.is_large |= packet.is_large;
             news.see(number, true);
         }
     }
@@ -316,6 +320,7 @@ impl Outbound {
             self.timeouts = 0;
             self.started = news.now;
         }
+        self.sizes.has_passed |= news.is_large;
         let sample = self.sample(news);
         self.most_blocks = self.most_blocks.max(blocks);
         self.is_cut_short = blocks >= LEAST_LIMIT && blocks == self.most_blocks;

@@ -172,9 +172,14 @@ impl Outbound {
         let is_known = self.packets.get_mut(number).is_none_or(|packet| std::mem::replace(&mut packet.is_lost, true));
         if !is_known {
             self.counts.lost += 1;
+            self.note_size(number);
             self.controller.on_lost(now, number, self.packets.next(), self.flying);
         }
         self.lose_chunk(serial);
+    }
+
+    fn note_size(&mut self, number: u64) {
+        self.sizes.has_failed |= self.packets.get(number).is_some_and(|packet| packet.is_large);
     }
 
     /// A chunk is no longer on its way.
@@ -183,7 +188,7 @@ impl Outbound {
         let size = self.flight.get(serial).map_or(0, |chunk| self.size(chunk.len.into()));
         self.flying -= size;
         if let Some(packet) = self.packets.get_mut(number) {
-            packet.flying -= size as u32;
+            packet.flying -= size as u16;
         }
     }
 
@@ -200,6 +205,14 @@ impl Outbound {
         }
         if !self.messages.get(id).is_abandoned {
             self.flight.queue_lost(serial);
+            self.note_oversize(serial);
+        }
+    }
+
+    fn note_oversize(&mut self, serial: u64) {
+        let len = self.flight.get(serial).map_or(0, |chunk| chunk.len.into());
+        if COMMON_HEADER + self.size(len) > self.packet {
+            self.sizes.oversize = Some(self.sizes.oversize.map_or(serial, |first| first.min(serial)));
         }
     }
 
@@ -248,7 +261,9 @@ impl Outbound {
         let Some(&chunk) = self.flight.get(serial) else { return };
         match chunk.state {
             State::Flying => {
-                self.land(serial, self.packets.number(chunk.packet));
+                let number = self.packets.number(chunk.packet);
+                self.note_size(number);
+                self.land(serial, number);
                 self.lose_chunk(serial);
             }
             State::Acked if serial == self.flight.base() => {

@@ -25,10 +25,12 @@ pub(super) struct Sent {
     /// The serial of its first new chunk.
     pub(super) first: u64,
     /// Bytes of its chunks that are neither acknowledged nor declared lost.
-    pub(super) flying: u32,
+    pub(super) flying: u16,
     /// How many new chunks it has.
     pub(super) fresh: u16,
     pub(super) is_app_limited: bool,
+    /// Whether it is larger than packets are in the beginning.
+    pub(super) is_large: bool,
     /// Whether it was declared lost.
     pub(super) is_lost: bool,
 }

@@ -233,9 +233,10 @@ impl Outbound {
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
             first: filling.first,
-            flying: filling.size as u32,
+            flying: filling.size as u16,
             fresh: (self.flight.end() - filling.first) as u16,
             is_app_limited: self.app_limited > self.delivered,
+            is_large: len > self.first_packet,
             is_lost: false,
         });
         self.flying += filling.size;
