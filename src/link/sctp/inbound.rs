@@ -198,7 +198,8 @@ impl Inbound {
         if number > self.sequence.reached() + MOST_SKIPPED {
             return Err(Broken::SkippedUnsent);
         }
-        if number >= self.sequence.reached() {
+        // Behind or at what has been reached it is out of date (RFC 3758, section 3.6).
+        if number > self.sequence.reached() {
             self.assembly.on_forward(forward, number, &mut self.inbox);
             self.sequence.forward(number);
         }

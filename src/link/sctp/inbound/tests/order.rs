@@ -104,6 +104,16 @@ fn a_stream_that_was_reset_counts_from_the_beginning() {
 }
 
 #[test]
+fn a_forward_tsn_repeated_after_a_reset_skips_nothing_of_the_streams_new_life() {
+    let mut inbound = plain();
+    forward(&mut inbound, FIRST, false, &[skipped(7)]).unwrap();
+    inbound.reset(1);
+    forward(&mut inbound, FIRST, false, &[skipped(7)]).unwrap();
+    feed(&mut inbound, &[whole(1, 0, b"new")]).unwrap();
+    assert_eq!(taken(&mut inbound), [b"new".to_vec()]);
+}
+
+#[test]
 fn messages_of_a_held_stream_stay_while_others_pass() {
     let mut inbound = plain();
     inbound.hold(1, true);
