@@ -200,8 +200,8 @@ impl Inbound {
         }
         // Behind or at what has been reached it is out of date (RFC 3758, section 3.6).
         if number > self.sequence.reached() {
-            self.assembly.on_forward(forward, number, &mut self.inbox);
             self.sequence.forward(number);
+            self.assembly.on_forward(forward, self.sequence.reached(), &mut self.inbox);
         }
         Ok(())
     }

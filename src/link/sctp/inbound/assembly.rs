@@ -423,15 +423,15 @@ impl Assembly {
         }
     }
 
-    /// Nothing up to `number` is waited for any more.
-    pub(super) fn on_forward(&mut self, forward: &Forward<'_>, number: Number, inbox: &mut Inbox) {
+    /// Nothing up to `reached` is waited for any more: neither what is given up, nor what has come beyond that.
+    pub(super) fn on_forward(&mut self, forward: &Forward<'_>, reached: Number, inbox: &mut Inbox) {
         for skipped in forward.streams() {
             self.skip(skipped, inbox);
         }
         if !self.is_interleaved {
             self.is_skipping = true;
-            self.forward_making(number);
-            self.forward_parts(number);
+            self.forward_making(reached);
+            self.forward_parts(reached);
         }
     }
 
@@ -498,15 +498,15 @@ impl Assembly {
         }
     }
 
-    fn forward_making(&mut self, number: Number) {
+    fn forward_making(&mut self, reached: Number) {
         let Some(making) = self.making else { return };
-        if making.next.at <= number || self.is_over(making.head) {
+        if making.next.at <= reached || self.is_over(making.head) {
             self.unmake();
         }
     }
 
-    fn forward_parts(&mut self, number: Number) {
-        let Some(kept) = self.parts.forward(&mut self.cells, number) else { return };
+    fn forward_parts(&mut self, reached: Number) {
+        let Some(kept) = self.parts.forward(&mut self.cells, reached) else { return };
         if self.parts.at(kept).map(|part| part.head).is_some_and(|head| self.is_over(head)) {
             self.parts.remove(&mut self.cells, kept);
         }

@@ -67,6 +67,16 @@ fn a_message_given_up_may_have_no_end_and_its_rest_may_still_come() {
 }
 
 #[test]
+fn a_fragment_that_came_right_after_what_is_skipped_goes_with_its_begin() {
+    let mut inbound = plain();
+    feed(&mut inbound, &[middle(2, 0, b"no begin")]).unwrap();
+    forward(&mut inbound, FIRST.add(1), false, &[skipped(0)]).unwrap();
+    assert_eq!((inbound.cumulative(), inbound.assembly.charge()), (FIRST.add(2), 0));
+    feed(&mut inbound, &[last(3, 0, b"no begin"), whole(4, 1, b"next")]).unwrap();
+    assert_eq!((taken(&mut inbound), inbound.assembly.charge()), (vec![b"next".to_vec()], 0));
+}
+
+#[test]
 fn interleaved_messages_come_as_each_is_whole() {
     let mut inbound = inbound(&Config::default(), true, true);
     let of = |stream, data| Data { stream, is_interleaved: true, ..data };
