@@ -7,7 +7,8 @@
 //!
 //! *Answering.* Requests are counted; one that comes again gets the former answer, one out of count is an error. A reset
 //! of the peer's streams waits until the last TSN before it has come, and is answered "in progress" until then; after
-//! that it is done at once, and the answer goes unasked. Only one can wait. All else is denied: data channels need no
+//! that it is done at once, and the answer goes unasked. Only one can wait; asked for the same streams under another number,
+//! as some peers do, it takes that number. All else is denied: data channels need no
 //! reset of ours at the peer's wish, which would lose what was written, none of TSNs, and no more streams.
 //!
 //! *Bounds.* A request with no stream, which means all, or with more than [`MOST_RESET`], is denied: none comes from a data
@@ -132,7 +133,7 @@ impl Reset {
         };
         match result {
             result::NOTHING_TO_DO | result::PERFORMED => self.settle(ResetEvent::Done),
-            result::STILL_WORKING | result::IN_PROGRESS => {
+            result::IN_PROGRESS | result::ALREADY_IN_PROGRESS => {
                 asked.is_in_progress = true;
                 asked.again = Some(now + REPEAT);
             }
@@ -170,15 +171,21 @@ impl Reset {
         if streams.is_empty() || streams.len() > MOST_RESET {
             return result::DENIED;
         }
+        if let Some(deferred) =
+            self.deferred.as_mut().filter(|deferred| streams.iter().eq(deferred.streams.iter().copied()))
+        {
+            (deferred.request, deferred.last) = (request, last);
+            return result::IN_PROGRESS;
+        }
         if !last.is_after(cumulative) {
             self.events.extend(streams.iter().map(ResetEvent::Incoming));
             return result::PERFORMED;
         }
         if self.deferred.is_some() {
-            return result::IN_PROGRESS;
+            return result::ALREADY_IN_PROGRESS;
         }
         self.deferred = Some(Deferred { request, last, streams: streams.iter().collect() });
-        result::STILL_WORKING
+        result::IN_PROGRESS
     }
 
     /// All up to a TSN has come from the peer: what waited for that is done.

@@ -14,20 +14,20 @@ const ADD_INCOMING: u16 = 18;
 
 /// Results of [`Request::Response`] (RFC 6525, section 4.4).
 pub mod result {
-    /// There was nothing to do.
+    /// Success, nothing to do.
     pub const NOTHING_TO_DO: u32 = 0;
-    /// It was done.
+    /// Success, performed.
     pub const PERFORMED: u32 = 1;
-    /// It is refused.
+    /// Denied.
     pub const DENIED: u32 = 2;
-    /// A stream does not exist.
+    /// Error, wrong SSN: a stream does not exist.
     pub const WRONG_SSN: u32 = 3;
-    /// Another request is being worked on.
-    pub const IN_PROGRESS: u32 = 4;
-    /// The number of the request is not the one expected.
+    /// Error, request already in progress: another one is.
+    pub const ALREADY_IN_PROGRESS: u32 = 4;
+    /// Error, bad sequence number: not the one expected.
     pub const BAD_SEQUENCE: u32 = 5;
-    /// It will be done: ask again.
-    pub const STILL_WORKING: u32 = 6;
+    /// In progress: it will be done, ask again.
+    pub const IN_PROGRESS: u32 = 6;
 }
 
 /// One or two requests and responses.

@@ -108,7 +108,7 @@ fn who_never_answers_or_never_ends_is_given_up() {
             ann.deadline()
         } {
             if is_in_progress {
-                ask(&mut ann, &[Request::Response { request: 10, result: result::STILL_WORKING, next: None }], Tsn(1));
+                ask(&mut ann, &[Request::Response { request: 10, result: result::IN_PROGRESS, next: None }], Tsn(1));
             }
             let at = ann.deadline().map_or(deadline.at, |deadline| deadline.at);
             blames += u32::from(ann.on_timeout(at));
@@ -130,9 +130,9 @@ fn requests_that_make_no_sense_get_the_answer_that_says_so() {
         (Request::AddStreams { request: 13, is_outgoing: true, count: 9 }, result::DENIED),
         (Request::IncomingReset { request: 14, streams: Streams::of(&[1]) }, result::DENIED),
         (outgoing(16, Tsn(5), &[1]), result::BAD_SEQUENCE),
-        (outgoing(15, Tsn(50), &[1]), result::STILL_WORKING),
-        (outgoing(15, Tsn(50), &[1]), result::STILL_WORKING),
-        (outgoing(16, Tsn(60), &[2]), result::IN_PROGRESS),
+        (outgoing(15, Tsn(50), &[1]), result::IN_PROGRESS),
+        (outgoing(15, Tsn(50), &[1]), result::IN_PROGRESS),
+        (outgoing(16, Tsn(60), &[2]), result::ALREADY_IN_PROGRESS),
     ];
     for (request, result) in cases {
         ask(&mut bob, &[request], Tsn(5));
@@ -141,6 +141,20 @@ fn requests_that_make_no_sense_get_the_answer_that_says_so() {
     assert_eq!(events(&mut bob), []);
     bob.on_cumulative(Tsn(50));
     assert_eq!(events(&mut bob), [ResetEvent::Incoming(1)]);
+}
+
+#[test]
+fn a_deferred_reset_asked_for_anew_takes_the_new_number_and_is_done_once() {
+    let mut bob = Reset::new(20, 10);
+    for request in [10, 11] {
+        ask(&mut bob, &[outgoing(request, Tsn(50), &[1, 3])], Tsn(5));
+        assert_eq!(results(&mut bob), [result::IN_PROGRESS]);
+    }
+    bob.on_cumulative(Tsn(50));
+    assert_eq!(events(&mut bob), [ResetEvent::Incoming(1), ResetEvent::Incoming(3)]);
+    assert_eq!(bob.answers.iter().map(|answer| (answer.request, answer.result)).collect::<Vec<_>>(), [(11, 1)]);
+    bob.on_cumulative(Tsn(51));
+    assert_eq!(events(&mut bob), []);
 }
 
 #[test]
