@@ -297,10 +297,11 @@ impl Association {
 
     fn on_session_timeout(&mut self, now: Instant) {
         if is_due(self.outbound.deadline(), now) {
-            if self.outbound.on_timeout(now) {
+            let is_silent = self.outbound.on_timeout(now);
+            self.heed_sizes(now, self.heard);
+            if is_silent {
                 self.count_error();
             }
-            self.heed_sizes(now, self.heard);
         }
         if is_due(self.reset.deadline(), now) && self.reset.on_timeout(now) {
             self.count_error();

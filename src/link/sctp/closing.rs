@@ -57,7 +57,7 @@ impl Association {
     /// A timeout that the peer is to blame for; too many in a row, and it is lost.
     pub(super) fn count_error(&mut self) {
         self.errors += 1;
-        if self.errors > self.config.most_retransmits {
+        if self.errors > self.config.most_retransmits && self.state != State::Over {
             self.send_abort(cause::USER_INITIATED, b"no answer");
             self.end(Over::Lost);
         }

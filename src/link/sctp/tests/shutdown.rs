@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::bench::{ANN, BOB, Bench, End, both, seconds};
 use super::chance::Link;
-use crate::link::sctp::{ChannelConfig, Config, OpenError, Over};
+use crate::link::sctp::{ChannelConfig, Config, Event, OpenError, Over};
 use crate::wire::sctp::kind;
 
 #[test]
@@ -138,4 +138,23 @@ fn a_peer_that_does_not_acknowledge_is_lost() {
     bench.run(seconds(120));
     assert_eq!(bench.ends[ANN].over(), Some(&Over::Lost));
     assert!(bench.ends.iter().all(|end: &End| end.messages.is_empty()));
+}
+
+#[test]
+fn an_end_for_which_two_timers_are_due_at_once_is_told_once() {
+    let mut bench = Bench::connected(both(Config { most_retransmits: 0, ..Config::default() }));
+    let (closed, other) = (bench.open(ANN, ChannelConfig::default()), bench.open(ANN, ChannelConfig::default()));
+    bench.run(seconds(1));
+    bench.ends[BOB].is_cut_off = true;
+    bench.close(ANN, closed);
+    assert!(bench.write(ANN, other, b"unheard"));
+    bench.drain();
+    let sent = bench.ends[ANN].association.statistics().packets_sent;
+    bench.now = bench.now + seconds(60);
+    let now = bench.now;
+    bench.ends[ANN].association.on_timeout(now);
+    bench.drain();
+    let overs = bench.ends[ANN].events.iter().filter(|event| matches!(event, Event::Over(_)));
+    assert_eq!(overs.collect::<Vec<_>>(), [&Event::Over(Over::Lost)]);
+    assert_eq!(bench.ends[ANN].association.statistics().packets_sent, sent + 1, "one ABORT");
 }
