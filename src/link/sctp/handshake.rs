@@ -272,11 +272,11 @@ impl Association {
         }
     }
 
-    /// The peer's side is known: both halves can work.
+    /// The peer's side is known: both halves can work. After a stale cookie it is known anew, and the peer may have chosen
+    /// another tag; the kind of DATA stays, for some may be under way.
     fn begin(&mut self, now: Instant, offer: Offer) {
-        if self.remote.is_some() {
-            return;
-        }
+        let has_interleaving = self.remote.map_or(offer.has_interleaving, |former| former.has_interleaving);
+        let offer = Offer { has_interleaving, ..offer };
         let agreed = offer.agreed(&self.config);
         self.outbound.start(now, offer.window, agreed);
         self.inbound.start(offer.initial_tsn, agreed);

@@ -179,6 +179,25 @@ fn a_stale_cookie_is_told_and_another_one_asked_for() {
 }
 
 #[test]
+fn a_peer_that_chooses_another_tag_after_a_stale_cookie_is_reached_by_it() {
+    let config = Config { cookie_life: Duration::from_millis(15), ..Config::default() };
+    let mut bench = Bench::new(1, Link::GOOD, both(config));
+    bench.link.delay = Duration::from_millis(20);
+    bench.listen(BOB);
+    bench.connect(ANN);
+    let stream = bench.open(ANN, ChannelConfig::default());
+    assert!(bench.write(ANN, stream, b"first"));
+    assert!(bench.run_until(Duration::from_millis(100), |bench| {
+        bench.ends[BOB].association.statistics().dropped.stale_cookie > 0
+    }));
+    bench.ends[BOB].association = Association::new(Config::default(), &mut Rng::from_u64(99));
+    bench.listen(BOB);
+    bench.run(seconds(5));
+    assert!(bench.ends.iter().all(super::bench::End::is_connected));
+    assert_eq!(bench.ends[BOB].bytes(), [b"first"]);
+}
+
+#[test]
 fn a_second_init_in_mid_session_is_counted_and_both_live_on() {
     let init = Rc::new(std::cell::RefCell::new(Vec::new()));
     let copy = init.clone();
