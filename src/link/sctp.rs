@@ -67,7 +67,7 @@
 //! | 6525 | resets of outgoing streams, both ways | built; of incoming ones answered; of TSNs and more streams denied: RFC 8831 asks for none |
 //! | 7053 | I bit | obeyed |
 //! | 8260 | interleaving | built, where both sides want it; one scheduler, by bytes and priority |
-//! | 8831, 8832 | data channels, their establishment | built |
+//! | 8831, 8832 | data channels, their establishment | built; a second OPEN for a channel is counted and changes nothing |
 //! | 8841 | SDP | elsewhere; port 5000 only |
 //! | 9653 | no checksum below DTLS | built, where both sides want it |
 //! | draft-hancke-tsvwg-snap | set-up by signalling | built |

@@ -1,8 +1,8 @@
 //! How channels open (RFC 8832).
 //!
 //! The opener takes the lowest free id of its parity (even for the client of DTLS), sends OPEN and then at once its
-//! messages, in order until the peer has confirmed. A channel that is refused (too many, or names too long) is reset,
-//! which is all that the protocol has for a no. An OPEN for an id in use is counted and changes nothing. Parity is kept,
+//! messages, in order until the peer has confirmed. A channel that is refused (too many, names too long, or an OPEN that
+//! can't be read: section 6) is reset, which is all that the protocol has for a no. An OPEN for an id in use is counted and changes nothing. Parity is kept,
 //! not demanded: a peer that errs harms nobody as long as the id is free.
 
 use std::time::Duration;
@@ -13,13 +13,14 @@ use super::config::Reliability;
 use super::events::{Event, OpenError, Opened};
 use super::outbound::Head;
 use crate::machine::time::Instant;
-use crate::wire::sctp::dcep::{ChannelType, Message, Open};
+use crate::wire::sctp::dcep::{self, ChannelType, Message, Open};
 use crate::wire::sctp::ppid;
 
 /// What the peer says, with what of it must be kept.
 enum Said {
     Open(Opened),
-    TooLong,
+    /// An OPEN that is too long, or can't be read.
+    Refused,
     Ack,
     Nonsense,
 }
@@ -114,7 +115,7 @@ impl Association {
         let stream = received.stream;
         match read(stream, received.bytes, most) {
             Said::Open(opened) => self.on_open(now, opened),
-            Said::TooLong => self.refuse_channel(now, stream),
+            Said::Refused => self.refuse_channel(now, stream),
             Said::Ack => self.on_ack(stream),
             Said::Nonsense => self.dropped.establishment += 1,
         }
@@ -187,7 +188,7 @@ fn confirm(channel: &mut Channel) -> Option<Opened> {
 fn read(stream: u16, bytes: &[u8], most: usize) -> Said {
     match Message::parse(bytes) {
         Ok(Message::Ack) => Said::Ack,
-        Ok(Message::Open(open)) if open.label.len().max(open.protocol.len()) > most => Said::TooLong,
+        Ok(Message::Open(open)) if open.label.len().max(open.protocol.len()) > most => Said::Refused,
         Ok(Message::Open(open)) => Said::Open(Opened {
             stream,
             is_by_peer: true,
@@ -197,6 +198,7 @@ fn read(stream: u16, bytes: &[u8], most: usize) -> Said {
             reliability: reliability(open.channel_type, open.reliability),
             priority: open.priority,
         }),
+        Err(_) if dcep::is_open(bytes) => Said::Refused,
         Err(_) => Said::Nonsense,
     }
 }

@@ -53,7 +53,8 @@ pub struct Dropped {
     pub unknown_chunk: u64,
     /// HEARTBEAT chunks, errors and other answers for which there is no room.
     pub answers: u64,
-    /// Channels refused: too many, or a label or protocol too long.
+    /// OPEN messages refused: too many channels, a label or protocol too long, or one that can't be read (RFC 8832,
+    /// section 6).
     pub refused_channel: u64,
     /// OPEN messages for a channel that is open (RFC 8832, section 6).
     pub second_open: u64,

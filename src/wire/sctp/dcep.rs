@@ -91,6 +91,11 @@ pub enum Malformed {
     Utf8,
 }
 
+/// Whether a message begins as an OPEN: one that can't be read closes its channel (RFC 8832, section 6).
+pub fn is_open(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&OPEN)
+}
+
 impl<'a> Message<'a> {
     /// Reads a message.
     ///

@@ -247,8 +247,26 @@ fn nonsense_of_the_establishment_protocol_is_counted() {
         assert!(bench.ends[ANN].association.outbound.write(now, stream, head, bad));
     }
     bench.run(seconds(1));
-    assert_eq!(dropped(&bench).establishment, 3);
+    assert_eq!((dropped(&bench).establishment, dropped(&bench).refused_channel), (2, 1));
     assert_lives(&mut bench, stream);
+}
+
+#[test]
+fn an_open_message_that_cannot_be_read_is_refused_by_a_reset() {
+    for (at, byte) in [(1, 0x55), (9, 200), (12, 0xff)] {
+        let (mut bench, first) = bench(Config { zero_checksum: true, ..Config::default() });
+        bench.meddle = Some(Box::new(move |_, packet| {
+            if packet[12] == kind::DATA && packet[28] == 3 {
+                packet[28 + at] = byte;
+            }
+            true
+        }));
+        let stream = bench.open(ANN, ChannelConfig { label: "x".into(), ..Default::default() });
+        bench.run(seconds(5));
+        assert_eq!(dropped(&bench).refused_channel, 1);
+        assert!(bench.ends[ANN].has_closed(stream) && !bench.ends[ANN].has_closed(first));
+        assert_lives(&mut bench, first);
+    }
 }
 
 #[test]
