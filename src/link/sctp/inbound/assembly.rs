@@ -122,8 +122,9 @@ impl Assembly {
         is_next: bool,
         inbox: &mut Inbox,
     ) -> Result<(), Broken> {
-        let head =
-            Head { stream: data.stream, is_unordered: data.is_unordered, message: data.message, ppid: data.ppid };
+        // The SSN of unordered DATA says nothing (RFC 9260, section 3.3.1).
+        let message = if data.is_unordered && !self.is_interleaved { 0 } else { data.message };
+        let head = Head { stream: data.stream, is_unordered: data.is_unordered, message, ppid: data.ppid };
         let is_whole = data.is_begin && data.is_end;
         if is_whole && self.making.is_none() && self.parts.is_empty() && data.payload.len() <= self.max_message {
             self.is_skipping &= !is_next;

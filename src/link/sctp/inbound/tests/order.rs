@@ -30,6 +30,17 @@ fn fragments_may_come_in_reverse() {
 }
 
 #[test]
+fn the_number_of_unordered_fragments_says_nothing() {
+    let of = |data| Data { is_unordered: true, ..data };
+    let (a, b, c) = (of(first(0, 7, b"a")), of(middle(1, 8, b"b")), of(last(2, 9, b"c")));
+    for chunks in [[a, b, c], [c, b, a]] {
+        let mut inbound = plain();
+        feed(&mut inbound, &chunks).unwrap();
+        assert_eq!(taken(&mut inbound), [b"abc".to_vec()]);
+    }
+}
+
+#[test]
 fn a_forward_tsn_gives_up_one_message_and_lets_those_behind_it_pass() {
     let mut inbound = plain();
     feed(&mut inbound, &[first(0, 0, b"given up"), whole(2, 1, b"b")]).unwrap();
