@@ -28,8 +28,8 @@
 //!
 //! # Bounds
 //!
-//! What is held is bounded by [`Config::send_bound`] in bytes and by a 32nd of it in messages; at most 60,000 chunks and
-//! 65,536 packets are under way. A peer that acknowledges nothing, or nonsense, can make it hold no more. Records are
+//! What is held is bounded by [`Config::send_bound`] in bytes and by a 32nd of it in messages; at most 60,000 chunks,
+//! without interleaving 32,767, and 65,536 packets are under way. A peer that acknowledges nothing, or nonsense, can make it hold no more. Records are
 //! reused: nothing is allocated per message, chunk or packet once sizes have settled, and [`trim`](Outbound::trim) gives all
 //! of it back.
 
@@ -113,6 +113,8 @@ pub(super) struct Outbound {
     packet: usize,
     sizes: Sizes,
     most_messages: usize,
+    /// Chunks under way.
+    most_chunks: usize,
     /// Bytes that the peer had room for when it last said so.
     window: usize,
     /// Bytes of chunks, heads included, that are neither acknowledged nor declared lost.
@@ -176,6 +178,7 @@ impl Outbound {
             packet: config.packet,
             sizes: Sizes::default(),
             most_messages: config.send_bound.div_ceil(BYTES_PER_MESSAGE),
+            most_chunks: 0,
             window: 0,
             flying: 0,
             outstanding: 0,
@@ -204,6 +207,7 @@ impl Outbound {
     /// have is dropped.
     pub(super) fn start(&mut self, now: Instant, window: u32, agreed: Agreed) {
         self.agreed = Some(agreed);
+        self.most_chunks = if agreed.is_interleaved { flight::MOST } else { flight::MOST_PLAIN };
         self.set_window(now, window);
         while let Some(stream) = self.unusable_stream(agreed.outbound_streams) {
             self.discard(stream);

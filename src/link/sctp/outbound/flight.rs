@@ -11,6 +11,9 @@ use crate::wire::sctp::{DataHead, Tsn};
 
 /// Chunks at most: gap blocks reach 65,535 beyond the cumulative TSN.
 pub(super) const MOST: usize = 60_000;
+/// The same without interleaving: messages of a stream have numbers of 16 bits, and of two numbers so far apart neither
+/// is the later one (RFC 9260, section 1.6).
+pub(super) const MOST_PLAIN: usize = 32_767;
 
 /// Serials of lost chunks beyond twice the number of chunks.
 const SURPLUS: usize = 64;

@@ -1,7 +1,7 @@
 //! Filling packets.
 
 use super::Outbound;
-use super::flight::{Chunk, MOST, State};
+use super::flight::{Chunk, State};
 use super::message::{Id, Limit};
 use super::packets::{Resent, Sent, low_half};
 use crate::machine::time::Instant;
@@ -71,7 +71,7 @@ impl Outbound {
         self.streams.queued() > 0
             && self.agreed.is_some()
             && !self.is_window_blocked
-            && self.flight.len() < MOST
+            && self.flight.len() < self.most_chunks
             && self.flying < self.controller.window()
     }
 
@@ -122,7 +122,7 @@ impl Outbound {
         if self.flying == 0 && filling.size == 0 {
             self.controller.on_idle(filling.now);
         }
-        while self.flight.len() < MOST {
+        while self.flight.len() < self.most_chunks {
             let Some((slot, id)) = self.streams.pick() else { return };
             let Some(len) = self.piece(filling, packet.room(), id) else { return };
             self.cut(filling, packet, slot, id, len);

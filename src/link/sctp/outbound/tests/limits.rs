@@ -247,6 +247,24 @@ fn a_small_window_is_filled_exactly_when_nothing_is_under_way() {
 }
 
 #[test]
+fn without_interleaving_no_two_messages_under_way_are_half_of_all_numbers_apart() {
+    for (is_interleaved, most) in [(false, 32_767), (true, 40_000)] {
+        let mut outbound = Outbound::new(&Config { send_bound: 4 << 20, ..unpaced() }, FIRST);
+        outbound.start(at(0), WINDOW, Agreed { is_interleaved, ..agreed() });
+        outbound.set_packet(60_000);
+        for _ in 0..40_000 {
+            assert!(outbound.write(at(0), 0, ORDERED, b"x"));
+        }
+        for round in 0..20 {
+            drain(&mut outbound, at(round));
+            let sent = outbound.next_tsn().since(FIRST) as u16;
+            sack(&mut outbound, at(round), FIRST.previous(), WINDOW, &[(2, sent)], &[]).unwrap();
+        }
+        assert_eq!(outbound.next_tsn().since(FIRST), most);
+    }
+}
+
+#[test]
 fn windows_smaller_than_a_message_pass_it_all_the_same() {
     for window in [1, 300, 1_200, 5_000] {
         let mut world = World::new(&Config::default(), agreed(), Path { loss: 0.05, ..PATH }, 5);
