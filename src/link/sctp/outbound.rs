@@ -19,7 +19,9 @@
 //!
 //! *Windows.* New data need room in the congestion window, or fill it up with at most a packet more, and in the peer's.
 //! What is sent again needs neither: the peer has room for it, and holding it back would wait for ever where a peer
-//! reports only some of its gaps. All data are paced.
+//! reports only some of its gaps. But once all has been taken for lost, it needs room in the congestion window until that
+//! is through: nothing is under way then, and it would leave in one burst (RFC 9260, section 6.3.3, rule E3). What has a
+//! rate is paced, the first time and again.
 //!
 //! *The peer's window* (RFC 9260, section 6.2.1) counts payload. A piece that does not fit waits, unless nothing is
 //! under way: then it is cut to what fits, and if nothing does, a small piece asks once per timeout.
@@ -140,6 +142,8 @@ pub(super) struct Outbound {
     started: Instant,
     /// Timeouts since the last acknowledgement of anything.
     timeouts: u32,
+    /// What is sent again below this serial needs room in the congestion window.
+    restart: u64,
     /// Whether the peer has said something since the last timeout.
     is_heard: bool,
     /// When a closed window is asked about, and how often it has been.
@@ -191,6 +195,7 @@ impl Outbound {
             loss_at: None,
             started: Instant::ZERO,
             timeouts: 0,
+            restart: 0,
             is_heard: false,
             probe: None,
             probes: 0,

@@ -254,6 +254,7 @@ impl Outbound {
         for serial in self.flight.base()..self.flight.end() {
             self.lose_silent(serial);
         }
+        self.restart = self.flight.end();
     }
 
     /// A chunk on its way is to be sent again. The first one also if a gap block has it, which should not be.

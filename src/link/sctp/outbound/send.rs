@@ -58,12 +58,17 @@ impl Outbound {
     }
 
     fn may_send(&self, now: Instant) -> bool {
-        self.packets.has_room() && (self.flight.first_lost().is_some() || (self.may_cut() && self.may_ask(now)))
+        self.packets.has_room() && (self.may_resend() || (self.may_cut() && self.may_ask(now)))
     }
 
     /// Whether something waits that only pacing holds back.
     pub(super) fn has_data_to_send(&self) -> bool {
-        self.packets.has_room() && (self.flight.first_lost().is_some() || (self.may_cut() && self.window > 0))
+        self.packets.has_room() && (self.may_resend() || (self.may_cut() && self.window > 0))
+    }
+
+    /// Whether something is lost that may be sent again.
+    fn may_resend(&self) -> bool {
+        self.flight.first_lost().is_some_and(|serial| serial >= self.restart || self.flying < self.controller.window())
     }
 
     /// Whether there are new data, and room for them in the congestion window.
@@ -86,6 +91,9 @@ impl Outbound {
     }
 
     fn fill_lost(&mut self, filling: &mut Filling, packet: &mut Packet<'_>) {
+        if !self.may_resend() {
+            return;
+        }
         while let Some(serial) = self.flight.first_lost() {
             if self.is_to_be_resent(serial) {
                 let fits = self.flight.get(serial).is_some_and(|chunk| self.size(chunk.len.into()) <= packet.room());

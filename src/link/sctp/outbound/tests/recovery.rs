@@ -98,6 +98,21 @@ fn the_timer_asks_twice_and_then_takes_all_for_lost() {
 }
 
 #[test]
+fn what_is_taken_for_lost_as_a_whole_comes_back_within_the_congestion_window() {
+    let mut outbound = with_packets(10);
+    let (mut now, mut resent) = (at(0), Vec::new());
+    for _ in 0..3 {
+        now = outbound.deadline().unwrap().at;
+        outbound.on_timeout(now);
+        resent.push(tsns(&drain(&mut outbound, now)));
+    }
+    assert_eq!(resent, [vec![0], vec![0], vec![0, 1]], "a window of one packet, filled up");
+    sack(&mut outbound, now + ms(50), FIRST.add(1), WINDOW, &[], &[]).unwrap();
+    let more = drain(&mut outbound, now + ms(50)).len();
+    assert!((2..=4).contains(&more), "{more}");
+}
+
+#[test]
 fn the_timeout_stays_within_its_bounds() {
     let rto = Rto { initial: ms(300), min: ms(200), max: ms(900) };
     let mut outbound = started(&Config { rto, ..unpaced() });
