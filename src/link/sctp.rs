@@ -131,6 +131,8 @@ pub use statistics::{Dropped, Statistics};
 const PORT: u16 = 5000;
 /// The least that a packet may have, in bytes; smaller wishes are raised to it.
 const LEAST_PACKET: usize = 512;
+/// The most that a packet may have, in bytes; larger wishes are lowered to it: chunks tell their length in 16 bits.
+const MOST_PACKET: usize = 65_532;
 
 /// Where an association stands (RFC 9260, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +222,8 @@ impl Association {
     /// One that waits to be started: by [`connect`](Self::connect), [`listen`](Self::listen) or
     /// [`start_with`](Self::start_with). Tag, first TSN and the key of its cookies are drawn from `rng`.
     pub fn new(mut config: Config, rng: &mut Rng) -> Self {
-        config.packet = config.packet.max(LEAST_PACKET) & !3;
+        config.packet = config.packet.clamp(LEAST_PACKET, MOST_PACKET) & !3;
+        config.most_packet = config.most_packet.min(MOST_PACKET);
         let local_tsn = Tsn(rng.u32());
         Self {
             state: State::Idle,

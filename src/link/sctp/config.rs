@@ -29,10 +29,10 @@ impl Default for Rto {
 /// state of less than 512 bytes and the two names of a channel for each of `max_channels`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Bytes of an SCTP packet to begin with, a multiple of 4 and at least 512; 1,160: a UDP payload of 1,200 less a DTLS
-    /// record.
+    /// Bytes of an SCTP packet to begin with, a multiple of 4 from 512 to 65,532; 1,160: a UDP payload of 1,200 less a
+    /// DTLS record.
     pub packet: usize,
-    /// Up to how many bytes probes of the path MTU go (RFC 8899); not above `packet`: none are sent.
+    /// Up to how many bytes probes of the path MTU go (RFC 8899), at most 65,532; not above `packet`: none are sent.
     pub most_packet: usize,
     /// Bytes that may wait here, received and not taken; 1 MiB.
     pub receive_window: u32,

@@ -12,7 +12,8 @@
 //!
 //! *FORWARD-TSN* is sent when the point has moved, again when the peer did not follow within a round trip, and when the
 //! timer of what is under way expires. It lists for each stream the last message given up, but with DATA no unordered ones.
-//! The point moves no further than to 64 streams, so that all of them fit; the rest follows when the peer has.
+//! The point moves no further than to [`MOST_SKIPPED`] streams, so that all of them fit; the rest follows when the peer
+//! has.
 //!
 //! Without the peer's consent nothing is given up of which a part was sent.
 
@@ -23,13 +24,16 @@ use std::time::Duration;
 use super::Outbound;
 use super::flight::{Chunk, State, tsn};
 use super::message::{Id, Messages};
+use crate::link::sctp::LEAST_PACKET;
 use crate::machine::time::Instant;
-use crate::wire::sctp::{Packet, Skipped};
+use crate::wire::sctp::{COMMON_HEADER, Packet, Skipped};
 
-/// Streams that one FORWARD-TSN lists.
-const MOST_SKIPPED: usize = 64;
 /// Bytes of a FORWARD-TSN before its list.
 const FORWARD_HEAD: usize = 8;
+/// Bytes of a stream in it with interleaving; without, it has half of them.
+const MOST_ENTRY: usize = 8;
+/// Streams that one FORWARD-TSN lists: the least packet has room for all.
+const MOST_SKIPPED: usize = (LEAST_PACKET - COMMON_HEADER - FORWARD_HEAD) / MOST_ENTRY;
 /// Expiries of messages that are no more are thrown out when there are so many more of them than messages.
 const SURPLUS: usize = 64;
 
@@ -231,7 +235,7 @@ impl Outbound {
             return;
         }
         let is_interleaved = self.is_interleaved();
-        let entry = if is_interleaved { 8 } else { 4 };
+        let entry = if is_interleaved { MOST_ENTRY } else { MOST_ENTRY / 2 };
         if packet.room() < FORWARD_HEAD + entry * self.partial.skips.len() {
             return;
         }

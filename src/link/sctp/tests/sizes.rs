@@ -34,6 +34,17 @@ fn came(bench: &Bench, len: usize) -> usize {
     bench.ends[BOB].messages.iter().filter(|came| came.bytes.len() == len).count()
 }
 
+#[test]
+fn sizes_that_no_chunk_can_tell_are_lowered() {
+    let huge = Config { packet: 1 << 20, most_packet: 2 << 20, receive_window: 4 << 20, ..Config::default() };
+    let mut bench = Bench::connected(both(huge));
+    assert_eq!(size(&bench), 65_532);
+    let stream = bench.open(ANN, ChannelConfig::default());
+    assert!(bench.write(ANN, stream, &[7; 200_000]));
+    bench.run(seconds(1));
+    assert_eq!(came(&bench, 200_000), 1);
+}
+
 /// Small messages pass, until something is so.
 fn chat(bench: &mut Bench, stream: u16, time: Duration, is_so: impl Fn(&Bench) -> bool) {
     let end = bench.now + time;

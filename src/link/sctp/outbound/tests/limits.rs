@@ -158,7 +158,7 @@ fn skips_on_many_streams_go_in_parts() {
     outbound.on_timeout(at(1_500));
     outbound.on_timeout(at(3_500));
     let mut next = 0;
-    for (count, expected) in [(0, 64), (1, 64), (2, 22)] {
+    for (count, expected) in [(0, 61), (1, 61), (2, 28)] {
         let now = at(4_000 + 100 * count);
         let (last, list) = forward_now(&mut outbound, now).unwrap();
         let streams: Vec<u16> = list.iter().map(|(stream, _)| *stream).collect();
@@ -168,6 +168,21 @@ fn skips_on_many_streams_go_in_parts() {
         sack(&mut outbound, now + ms(50), FIRST.add(last), WINDOW, &[], &[]).unwrap();
     }
     assert!(outbound.is_idle());
+}
+
+#[test]
+fn the_longest_list_of_skips_fits_the_least_packet() {
+    let mut outbound = Outbound::new(&unpaced(), FIRST);
+    outbound.start(at(0), WINDOW, Agreed { is_interleaved: true, ..agreed() });
+    for stream in 0..150 {
+        outbound.write(at(0), stream, ONCE, b"x");
+    }
+    drain(&mut outbound, at(0));
+    outbound.set_packet(512);
+    outbound.on_timeout(at(500));
+    outbound.on_timeout(at(1_500));
+    outbound.on_timeout(at(3_500));
+    assert_eq!(forward_now(&mut outbound, at(4_000)).map(|(_, list)| list.len()), Some(61));
 }
 
 #[test]
