@@ -44,7 +44,8 @@
 //!
 //! *Bounds* are those of [`Config`]. Answers that wait are few; what does not fit is dropped, as the network might have
 //! done. Nothing is allocated per message or packet once a transfer is going; after a second's rest the stores are given
-//! back, and an association at rest has no timer, unless heartbeats are wished.
+//! back, and an association at rest has no timer, unless heartbeats are wished, or the path has not taken packets of
+//! [`Config::most_packet`]: they are tried again every ten minutes.
 //!
 //! # What is built
 //!

@@ -25,8 +25,9 @@ impl Default for Rto {
 
 /// What an association may take, and how it behaves.
 ///
-/// What a peer can make it hold is `receive_window`, twice `max_message` for messages in the making, and 64 KiB, plus a
-/// state of less than 512 bytes and the two names of a channel for each of `max_channels`.
+/// What a peer can make it hold counts `receive_window`, twice `max_message` for messages in the making, and 64 KiB; in
+/// memory that is at most about twice as much. To it come four bytes per stream, 264 KiB for all, and a state of
+/// less than 512 bytes and the two names of a channel for each of `max_channels`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Bytes of an SCTP packet to begin with, a multiple of 4 from 512 to 65,532; 1,160: a UDP payload of 1,200 less a

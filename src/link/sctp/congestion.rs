@@ -13,7 +13,7 @@
 //!
 //! # What they are told
 //!
-//! *Per lost packet* its number, the next number and what is in flight, before the acknowledgement that showed the loss.
+//! *Per lost packet* its number and the next number, before the acknowledgement that showed the loss.
 //! *Per acknowledgement* an [`Ack`]. The delivery rate is the sampler's (as in draft-cheng-iccrg-delivery-rate-estimation):
 //! bytes delivered between sending and acknowledgement of the newest packet acknowledged, by the longer of the two times.
 //! A sample taken while the application had less to send than the window allows says so.
@@ -172,9 +172,9 @@ impl Controller {
         each!(self, one => one.on_ack(ack));
     }
 
-    /// Takes the loss of packet `number` in, while `next` is to be sent next and `flight` bytes are still under way.
-    pub(super) fn on_lost(&mut self, now: Instant, number: u64, next: u64, flight: usize) {
-        each!(self, one => one.on_lost(now, number, next, flight as f64));
+    /// Takes the loss of packet `number` in, while `next` is to be sent next.
+    pub(super) fn on_lost(&mut self, now: Instant, number: u64, next: u64) {
+        each!(self, one => one.on_lost(now, number, next));
     }
 
     /// A retransmission timer has expired.

@@ -9,8 +9,8 @@ use crate::wire::sctp::{Cause, Packet, kind};
 const MOST_ALONE: usize = 4;
 /// Chunks that wait for the next packet.
 const MOST_ANSWERS: usize = 8;
-/// Bytes of a value that is sent back: a heartbeat's, or what was not understood. All answers fit into one packet of
-/// the least size or into two.
+/// Bytes of a value that is sent back: a heartbeat's, or what was not understood. Each answer fits into a packet of the
+/// least size.
 pub(super) const MOST_VALUE: usize = 256;
 
 /// A chunk that has a packet for itself, with a tag of its own.

@@ -111,11 +111,11 @@ impl Association {
     /// Takes a message of the protocol.
     pub(super) fn take_establishment(&mut self, now: Instant) {
         let most = self.config.max_label;
-        let Some(received) = self.inbound.take(now) else { return };
+        let Some(received) = self.inbound.take() else { return };
         let stream = received.stream;
         match read(stream, received.bytes, most) {
             Said::Open(opened) => self.on_open(now, opened),
-            Said::Refused => self.refuse_channel(now, stream),
+            Said::Refused => self.refuse_channel(stream),
             Said::Ack => self.on_ack(stream),
             Said::Nonsense => self.dropped.establishment += 1,
         }
@@ -126,7 +126,7 @@ impl Association {
         if self.channels.has(stream) {
             self.dropped.second_open += 1;
         } else if stream >= self.most_streams() || self.channels.len() >= self.config.max_channels {
-            self.refuse_channel(now, stream);
+            self.refuse_channel(stream);
         } else {
             self.accept_channel(now, opened);
         }
@@ -149,10 +149,10 @@ impl Association {
         self.settle(now);
     }
 
-    fn refuse_channel(&mut self, now: Instant, stream: u16) {
+    fn refuse_channel(&mut self, stream: u16) {
         self.dropped.refused_channel += 1;
         if !self.channels.has(stream) {
-            self.ask_reset(now, stream);
+            self.ask_reset(stream);
         }
     }
 

@@ -98,7 +98,7 @@ impl Association {
             self.control.fill(packet);
         }
         if self.inbound.has_unacknowledged() {
-            self.inbound.fill_sack(now, packet);
+            self.inbound.fill_sack(packet);
         }
         if self.reset.is_due() {
             self.reset.fill(now, packet, self.outbound.next_tsn());

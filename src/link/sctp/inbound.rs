@@ -115,7 +115,7 @@ impl Inbound {
 
     /// Takes in a chunk.
     #[inline]
-    pub(super) fn on_data(&mut self, _now: Instant, data: &Data<'_>) -> Result<(), Broken> {
+    pub(super) fn on_data(&mut self, data: &Data<'_>) -> Result<(), Broken> {
         if data.is_interleaved != self.assembly.is_interleaved() {
             return Err(Broken::WrongDataKind);
         }
@@ -189,7 +189,7 @@ impl Inbound {
     }
 
     /// The peer gives up all up to a TSN.
-    pub(super) fn on_forward(&mut self, _now: Instant, forward: &Forward<'_>) -> Result<(), Broken> {
+    pub(super) fn on_forward(&mut self, forward: &Forward<'_>) -> Result<(), Broken> {
         if !self.assembly.has_forward() || forward.is_interleaved != self.assembly.is_interleaved() {
             return Err(Broken::UnexpectedForward);
         }
@@ -225,7 +225,7 @@ impl Inbound {
     }
 
     /// Writes an acknowledgement, if there is room.
-    pub(super) fn fill_sack(&mut self, _now: Instant, packet: &mut Packet<'_>) {
+    pub(super) fn fill_sack(&mut self, packet: &mut Packet<'_>) {
         let window = self.window();
         let is_written = packet.sack(self.cumulative(), window, self.sequence.gaps(), self.acks.duplicates());
         if is_written {
@@ -246,7 +246,7 @@ impl Inbound {
 
     /// Takes the next message, or mark; taking opens the window.
     #[inline]
-    pub(super) fn take(&mut self, _now: Instant) -> Option<Received<'_>> {
+    pub(super) fn take(&mut self) -> Option<Received<'_>> {
         let next = self.inbox.peek()?;
         if !next.is_mark {
             self.statistics.messages += 1;

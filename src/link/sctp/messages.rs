@@ -69,7 +69,7 @@ impl Association {
         if !self.has_message() && !self.take_control(now) {
             return None;
         }
-        let received = self.inbound.take(now)?;
+        let received = self.inbound.take()?;
         let is_empty = matches!(received.ppid, ppid::STRING_EMPTY | ppid::BINARY_EMPTY);
         Some(Message {
             stream: received.stream,
@@ -96,9 +96,9 @@ impl Association {
                 Verdict::Deliver => return true,
                 _ if self.events.len() >= self.most_events() => return false,
                 Verdict::Establish => self.take_establishment(now),
-                Verdict::Ended => self.take_mark(now, next.stream),
-                Verdict::NoChannel => self.drop_next(now, |dropped| &mut dropped.no_channel),
-                Verdict::UnknownKind => self.drop_next(now, |dropped| &mut dropped.kind),
+                Verdict::Ended => self.take_mark(next.stream),
+                Verdict::NoChannel => self.drop_next(|dropped| &mut dropped.no_channel),
+                Verdict::UnknownKind => self.drop_next(|dropped| &mut dropped.kind),
             }
         }
         false
@@ -117,8 +117,8 @@ impl Association {
         }
     }
 
-    fn drop_next(&mut self, now: Instant, counter: impl Fn(&mut super::Dropped) -> &mut u64) {
-        self.inbound.take(now);
+    fn drop_next(&mut self, counter: impl Fn(&mut super::Dropped) -> &mut u64) {
+        self.inbound.take();
         *counter(&mut self.dropped) += 1;
     }
 

@@ -72,7 +72,7 @@ impl Association {
         self.imply_cookie_ack(now);
         if !self.state.takes_data() {
             self.dropped.state += 1;
-        } else if let Err(broken) = self.inbound.on_data(now, data) {
+        } else if let Err(broken) = self.inbound.on_data(data) {
             self.break_off(broken);
         }
     }
@@ -96,7 +96,7 @@ impl Association {
             Chunk::InitAck(init) => self.on_init_ack(now, &init),
             Chunk::CookieEcho(cookie) => self.on_cookie_echo(now, cookie),
             Chunk::CookieAck => self.on_cookie_ack(now),
-            Chunk::ForwardTsn(forward) => self.on_forward(now, &forward),
+            Chunk::ForwardTsn(forward) => self.on_forward(&forward),
             Chunk::Reconfig(reconfig) => self.on_reconfig(now, &reconfig),
             Chunk::Heartbeat(info) => self.on_heartbeat(info),
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(now, info),
@@ -125,10 +125,10 @@ impl Association {
         }
     }
 
-    fn on_forward(&mut self, now: Instant, forward: &Forward<'_>) {
+    fn on_forward(&mut self, forward: &Forward<'_>) {
         if !self.state.takes_data() {
             self.dropped.state += 1;
-        } else if let Err(broken) = self.inbound.on_forward(now, forward) {
+        } else if let Err(broken) = self.inbound.on_forward(forward) {
             self.break_off(broken);
         }
     }

@@ -50,7 +50,7 @@ impl Association {
                     && !self.outbound.has_unacked(stream) =>
             {
                 channel.phase = Phase::Closing(Outgoing::Resetting, incoming);
-                self.ask_reset(now, stream);
+                self.ask_reset(stream);
             }
             _ => {}
         }
@@ -58,7 +58,7 @@ impl Association {
     }
 
     /// Asks the peer to take a reset of our way, if it knows resets; else the id is spent.
-    pub(super) fn ask_reset(&mut self, _now: Instant, stream: u16) {
+    pub(super) fn ask_reset(&mut self, stream: u16) {
         if self.remote.is_some_and(|remote| remote.has_reconfig) {
             self.reset.request(stream);
         } else {
@@ -120,8 +120,8 @@ impl Association {
     }
 
     /// All messages before the peer's reset have been taken.
-    pub(super) fn take_mark(&mut self, now: Instant, stream: u16) {
-        self.inbound.take(now);
+    pub(super) fn take_mark(&mut self, stream: u16) {
+        self.inbound.take();
         if let Some(channel) = self.channels.get(stream)
             && let Phase::Closing(outgoing, Incoming::Reset) = channel.phase
         {

@@ -88,7 +88,7 @@ impl Cubic {
         law.window = law.window.min(MOST_WINDOW);
     }
 
-    pub(super) fn on_lost(&mut self, _now: Instant, number: u64, next: u64, _flight: f64) {
+    pub(super) fn on_lost(&mut self, _now: Instant, number: u64, next: u64) {
         self.counters.congestion_losses += 1;
         if self.episode.covers(number) {
             return self.episode.add();

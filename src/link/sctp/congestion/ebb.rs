@@ -27,7 +27,7 @@
 //! threshold, with a drain, so that a newcomer costs the others no losses; or where the rate has stopped growing. It never
 //! paces below the first window per round trip: who says little at first has measured nothing but itself.
 //!
-//! *Pacing* is 1.2 windows per round trip, in drains too: the window does the draining. A flow that competes paces loosely,
+//! *Pacing* is 1.5 windows per round trip, in drains too: the window does the draining. A flow that competes paces loosely,
 //! for flows clocked by acknowledgements send into the very gap that they have left in the queue, and who doesn't bears
 //! their losses: at 1.05 its share beside CUBIC is 38 % where it is 48 % at 2.
 //!
@@ -319,7 +319,7 @@ impl Ebb {
         self.window = self.window.min(MOST_WINDOW);
     }
 
-    pub(super) fn on_lost(&mut self, now: Instant, number: u64, next: u64, _flight: f64) {
+    pub(super) fn on_lost(&mut self, now: Instant, number: u64, next: u64) {
         let is_high = self.delay.is_high();
         self.losses.count(is_high);
         if self.episode.covers(number) {

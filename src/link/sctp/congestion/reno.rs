@@ -65,7 +65,7 @@ impl Reno {
         self.window = self.window.min(MOST_WINDOW);
     }
 
-    pub(super) const fn on_lost(&mut self, _now: Instant, number: u64, next: u64, _flight: f64) {
+    pub(super) const fn on_lost(&mut self, _now: Instant, number: u64, next: u64) {
         self.counters.congestion_losses += 1;
         if self.episode.covers(number) {
             return self.episode.add();

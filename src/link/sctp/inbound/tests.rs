@@ -62,7 +62,7 @@ fn last(at: u32, message: u32, payload: &[u8]) -> Data<'_> {
 /// Each in a packet of its own.
 fn feed(inbound: &mut Inbound, chunks: &[Data<'_>]) -> Result<(), Broken> {
     for data in chunks {
-        inbound.on_data(Instant::ZERO, data)?;
+        inbound.on_data(data)?;
         inbound.packet_ends(Instant::ZERO);
     }
     Ok(())
@@ -70,7 +70,7 @@ fn feed(inbound: &mut Inbound, chunks: &[Data<'_>]) -> Result<(), Broken> {
 
 fn taken(inbound: &mut Inbound) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    while let Some(Received { bytes, .. }) = inbound.take(Instant::ZERO) {
+    while let Some(Received { bytes, .. }) = inbound.take() {
         all.push(bytes.to_vec());
     }
     all
@@ -82,7 +82,7 @@ fn forward(inbound: &mut Inbound, to: Tsn, is_interleaved: bool, skipped: &[Skip
     packet.forward_tsn(to, is_interleaved, skipped.iter().copied());
     packet.finish(true);
     let forward = read(&out, |chunk| if let Chunk::ForwardTsn(forward) = chunk { Some(forward) } else { None });
-    inbound.on_forward(Instant::ZERO, &forward)
+    inbound.on_forward(&forward)
 }
 
 fn read<'a, T>(packet: &'a [u8], pick: impl Fn(Chunk<'a>) -> Option<T>) -> T {
@@ -102,7 +102,7 @@ struct Told {
 fn told(inbound: &mut Inbound) -> Told {
     let mut out = Vec::new();
     let mut packet = Packet::begin(&mut out, &HEADER, 1_160);
-    inbound.fill_sack(Instant::ZERO, &mut packet);
+    inbound.fill_sack(&mut packet);
     packet.finish(true);
     let sack = read(&out, |chunk| if let Chunk::Sack(sack) = chunk { Some(sack) } else { None });
     let (gaps, duplicates) = (sack.gaps().collect(), sack.duplicates().collect());

@@ -173,7 +173,7 @@ impl Outbound {
         if !is_known {
             self.counts.lost += 1;
             self.note_size(number);
-            self.controller.on_lost(now, number, self.packets.next(), self.flying);
+            self.controller.on_lost(now, number, self.packets.next());
         }
         self.lose_chunk(serial);
     }

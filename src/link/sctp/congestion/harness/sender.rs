@@ -208,7 +208,7 @@ impl Sender {
                 self.lost += 1;
                 self.flight -= CHUNKS;
                 let next = self.next_number();
-                self.controller.on_lost(now, self.base, next, self.flight);
+                self.controller.on_lost(now, self.base, next);
             }
             self.packets.pop_front();
             self.base += 1;

@@ -48,7 +48,7 @@ fn step(controller: &mut Controller, rng: &mut Rng) {
         2 => controller.on_idle(now),
         3 if rng.chance(0.1) => controller.on_path(now),
         4 => controller.on_packet_size(any(rng) as usize % 65_536),
-        5..8 => controller.on_lost(now, number, next, any(rng) as usize),
+        5..8 => controller.on_lost(now, number, next),
         _ => controller.on_ack(&any_ack(rng)),
     }
 }
@@ -104,7 +104,7 @@ fn a_window_that_late_packets_have_reduced_comes_back() {
         let mut controller = Controller::new(choice, PACKET);
         (1..60).for_each(|n| controller.on_ack(&ack(n, n, controller.window())));
         let (now, window) = (Instant::ZERO + Duration::from_millis(60), controller.window());
-        [61, 62].into_iter().for_each(|number| controller.on_lost(now, number, 100, window));
+        [61, 62].into_iter().for_each(|number| controller.on_lost(now, number, 100));
         assert!(controller.window() < window);
         controller.on_spurious(61);
         assert!(controller.window() < window, "{choice:?}: one of two was lost");
@@ -118,11 +118,11 @@ fn a_window_that_late_packets_have_reduced_comes_back() {
 fn a_reduction_covers_all_losses_of_a_window() {
     for choice in [Cubic, Reno] {
         let mut controller = Controller::new(choice, PACKET);
-        controller.on_lost(Instant::ZERO, 1, 50, 0);
+        controller.on_lost(Instant::ZERO, 1, 50);
         let window = controller.window();
-        (2..50).for_each(|number| controller.on_lost(Instant::ZERO, number, 50, 0));
+        (2..50).for_each(|number| controller.on_lost(Instant::ZERO, number, 50));
         assert_eq!(controller.window(), window);
-        controller.on_lost(Instant::ZERO, 50, 90, 0);
+        controller.on_lost(Instant::ZERO, 50, 90);
         assert!(controller.window() < window);
     }
 }
@@ -171,7 +171,7 @@ fn a_drain_that_late_packets_have_begun_costs_nothing() {
     let queued = |n| Ack { rtt: Some(Duration::from_millis(58)), ..ack(n, n, 0) };
     (100..110).for_each(|n| controller.on_ack(&queued(n)));
     let window = controller.window();
-    controller.on_lost(queued(110).now, 105, 150, window);
+    controller.on_lost(queued(110).now, 105, 150);
     assert!(controller.window() < window);
     controller.on_spurious(105);
     (110..300).for_each(|n| controller.on_ack(&queued(n)));

@@ -71,7 +71,7 @@ fn play(seed: u64) {
             told(&mut inbound);
         }
         while rng.chance(0.9)
-            && let Some(received) = inbound.take(Instant::ZERO)
+            && let Some(received) = inbound.take()
         {
             came.push((received.stream, received.bytes.to_vec()));
         }
@@ -83,7 +83,7 @@ fn play(seed: u64) {
 }
 
 fn compare(seed: u64, script: &Script, mut came: Vec<(u16, Vec<u8>)>, inbound: &mut Inbound) {
-    while let Some(received) = inbound.take(Instant::ZERO) {
+    while let Some(received) = inbound.take() {
         came.push((received.stream, received.bytes.to_vec()));
     }
     for stream in 0..STREAMS {
