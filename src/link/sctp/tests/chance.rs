@@ -103,6 +103,12 @@ impl Histogram {
         }
     }
 
+    /// Where little is lost, at least half of what may get lost comes: to drop it all would keep every other promise.
+    pub(crate) fn assert_useful(&self) {
+        let [_, _, sent, came] = self.0[0];
+        assert!(2 * came >= sent, "of {sent} others only {came} came");
+    }
+
     fn row(&mut self, loss: f64) -> &mut [usize; 4] {
         &mut self.0[(loss * 10.0) as usize]
     }

@@ -1,13 +1,15 @@
 //! A peer that breaks one rule after the other: each ends the association by that rule, or is counted and harms nobody.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::bench::{ANN, BOB, Bench, both, seconds};
-use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Dropped, Over, PORT};
+use crate::link::sctp::{Association, Broken, ChannelConfig, Config, Dropped, Event, Over, PORT};
 use crate::machine::rng::Rng;
 use crate::wire::sctp::dcep::{ChannelType, Message, Open};
 use crate::wire::sctp::reconfig::{Request, Streams};
-use crate::wire::sctp::{DataHead, Header, Packet, Skipped, Tsn, kind, ppid};
+use crate::wire::sctp::{Checksum, Chunk, DataHead, Header, Packet, Skipped, Tsn, cause, kind, parse, ppid};
 
 /// A packet as Ann would send it to Bob.
 fn packet(bench: &Bench, write: impl FnOnce(&mut Packet<'_>)) -> Vec<u8> {
@@ -120,11 +122,13 @@ fn gap_blocks_without_end_cost_no_more_than_their_packet() {
     let packet = packet(&bench, |packet| {
         packet.sack(old, 100_000, (0..10_000).map(|block| (1 + block % 4, 1 + block % 4)), std::iter::empty());
     });
-    for _ in 0..1_000 {
-        bench.inject(BOB, &packet);
-    }
+    let held = allocation_counter::measure(|| (0..1_000).for_each(|_| bench.inject(BOB, &packet))).bytes_max;
+    assert!(held < 64 << 10, "{held} bytes are held");
+    let more = bench.ends[BOB].association.statistics().packets_sent - sent;
+    assert!(more < 20, "{more} packets are sent");
     bench.ends[ANN].is_cut_off = false;
-    assert!(bench.ends[BOB].over().is_none());
+    assert_lives(&mut bench, stream);
+    assert_eq!(bench.ends[ANN].messages.len(), 8);
 }
 
 #[test]
@@ -144,8 +148,12 @@ fn data_on_stream_65_535_is_dropped_and_told_by_an_error() {
     let (mut bench, stream) = bench(Config { zero_checksum: true, ..Config::default() });
     let other = bench.open(ANN, ChannelConfig { is_ordered: false, ..Default::default() });
     bench.run(seconds(1));
-    bench.meddle = Some(Box::new(|_, packet| {
-        if packet[12] == kind::DATA {
+    let told = Rc::new(Cell::new(0));
+    let counter = told.clone();
+    bench.meddle = Some(Box::new(move |from, packet| {
+        if from == BOB {
+            counter.set(counter.get() + u32::from(tells_invalid_stream(packet)));
+        } else if packet[12] == kind::DATA {
             packet[20..22].fill(0xff);
         }
         true
@@ -153,9 +161,19 @@ fn data_on_stream_65_535_is_dropped_and_told_by_an_error() {
     assert!(bench.write(ANN, other, b"where to?"));
     bench.run(seconds(1));
     bench.meddle = None;
+    assert_eq!(told.get(), 1);
     assert_eq!(bench.ends[BOB].messages.len(), 1);
     assert_eq!(bench.ends[BOB].association.statistics().inbound.invalid_stream, 1);
     assert_lives(&mut bench, stream);
+}
+
+fn tells_invalid_stream(packet: &[u8]) -> bool {
+    let (_, chunks) = parse(packet, Checksum::MayBeZero).unwrap();
+    let mut causes = chunks.filter_map(|chunk| match chunk {
+        Ok(Chunk::Error(causes)) => Some(causes),
+        _ => None,
+    });
+    causes.any(|mut causes| causes.any(|told| told.code == cause::INVALID_STREAM && told.value[..2] == [0xff; 2]))
 }
 
 #[test]
@@ -201,6 +219,31 @@ fn a_storm_of_resets_is_answered_in_bounds_and_leaves_the_channel() {
     bench.run(seconds(5));
     assert!(bench.ends[BOB].association.statistics().packets_sent < 10_000);
     assert!(bench.ends[BOB].association.events.len() < 100);
+    assert_lives(&mut bench, stream);
+}
+
+#[test]
+fn a_storm_of_resets_in_sequence_closes_each_channel_once_and_leaves_the_others() {
+    let (mut bench, stream) = bench(Config::default());
+    let streams = [(); 8].map(|()| bench.open(ANN, ChannelConfig::default()));
+    bench.run(seconds(1));
+    let (first, last) = (bench.ends[ANN].association.local_tsn.0, next(&bench).previous());
+    let sent = bench.ends[BOB].association.statistics().packets_sent;
+    for round in 0..2_000_u32 {
+        let (request, response) = (first.wrapping_add(round), round);
+        let request = Request::OutgoingReset { request, response, last, streams: Streams::of(&streams) };
+        let packet = packet(&bench, |packet| {
+            packet.reconfig(&[request]);
+        });
+        bench.inject(BOB, &packet);
+    }
+    bench.run(seconds(5));
+    assert!(bench.ends[BOB].association.statistics().packets_sent - sent < 2_100);
+    for closed in streams {
+        let told = bench.ends[BOB].events.iter().filter(|event| **event == Event::Closed(closed)).count();
+        assert_eq!(told, 1, "stream {closed}");
+    }
+    assert_eq!(bench.ends[BOB].association.statistics().channels, 1);
     assert_lives(&mut bench, stream);
 }
 
