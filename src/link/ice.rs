@@ -16,8 +16,9 @@
 //! until it has itself given that pair up.)
 //!
 //! *Consent* (RFC 7675). The agent checks the pair in use every 3 s and more often once an answer is missing; 9 s of
-//! silence end a pair. It lets requests of the other side count as well. Consent does not: 30 s after the last answer
-//! ([`Config::consent`], section 5.1) nothing may be sent on the pair ([`Event::ConsentLost`]) until one comes.
+//! silence end a pair: another one that was nominated, and answers, is used in its place. It lets requests of the other
+//! side count as well. Consent does not: 30 s after the last answer ([`Config::consent`], section 5.1) nothing may be sent
+//! on the pair ([`Event::ConsentLost`]) until one comes.
 //!
 //! *Restart* (section 9). Our new credentials hold at once, [`Ice::restart`]; with the other side's, [`Ice::start`],
 //! all pairs and remote candidates are forgotten. Data goes on over the pair in use until another one is found.
@@ -49,6 +50,8 @@ use crate::wire::candidate::{Candidate, CandidateKind};
 
 /// Candidates of one origin that are kept.
 const MOST: usize = 64;
+/// Without an answer for so long, the pair in use counts as lost where another works.
+const SILENCE: Duration = Duration::from_secs(9);
 /// Rounds of work that is due at once; the agent handles one early request a round.
 const ROUNDS: usize = 128;
 
@@ -368,10 +371,13 @@ impl Ice {
     }
 
     /// What a message between these addresses means for the pair in use.
+    ///
+    /// The controlling side may go back to a pair that it has nominated before, and the agent tells of no change then: a
+    /// nominated pair that works takes over as soon as the one in use does not.
     fn follow(&mut self, now: Instant, way: Way, is_answer: bool, is_nomination: bool) {
         let is_nomination = is_nomination && !self.agent.controlling() && self.nominations.is_new(way);
         let is_nominated = is_nomination && self.nominations.nominate(way);
-        if is_nominated || is_answer && self.nominations.answered(way) {
+        if is_nominated || is_answer && self.is_wanted(now, way) {
             self.choose(now, way);
         } else if is_nomination {
             self.hasten();
@@ -379,6 +385,16 @@ impl Ice {
         } else if is_answer && self.pair == Some(way) {
             self.consented(now);
         }
+    }
+
+    /// Whether a pair is to be used now that it has been found to work.
+    fn is_wanted(&mut self, now: Instant, way: Way) -> bool {
+        self.nominations.answered(way) || self.nominations.nominated.contains(&way) && self.is_silent(now)
+    }
+
+    /// Whether there is no pair that has answered lately.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.pair.and(self.consent).is_none_or(|until| until + SILENCE <= now + self.config.consent)
     }
 
     fn choose(&mut self, now: Instant, way: Way) {

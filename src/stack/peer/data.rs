@@ -495,6 +495,8 @@ impl Data {
 
     fn on_ice(&mut self, event: ice::Event) {
         match event {
+            // Without consent there is no pair, whatever the agent takes one for.
+            ice::Event::State(IceState::Connected | IceState::Completed) if self.has_lost_consent => {}
             ice::Event::State(state) => self.events.push_back(Event::Ice(state)),
             ice::Event::Pair(local, remote) => self.on_pair(local, remote),
             ice::Event::ConsentLost => {

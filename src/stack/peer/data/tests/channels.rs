@@ -1,0 +1,31 @@
+//! Channels that open and close, and what their owner hears of it.
+
+use std::time::Duration;
+
+use super::world::World;
+use crate::stack::peer::data::Data;
+use crate::stack::peer::engine::{EngineConfig, Event, IceState, Partner};
+use crate::wire::candidate::{Candidate, CandidateKind};
+
+fn connected(partner: Partner) -> World {
+    World::connected(1, partner, &Data::association_config(&EngineConfig::new(partner, true)), &[])
+}
+
+#[test]
+fn a_peer_without_consent_is_not_connected_whatever_else_is_checked() {
+    let mut world = connected(Partner::Own);
+    let is_answer = |data: &[u8]| data[..2] == [1, 1];
+    world.meddle = Some(Box::new(move |data| if is_answer(&data) { Vec::new() } else { vec![data] }));
+    world.run(Duration::from_secs(40));
+    assert!(world.ends[0].events.contains(&Event::Ice(IceState::Disconnected)));
+    world.ends[0].events.clear();
+    let nobody = Candidate::new(CandidateKind::Host, ([192, 0, 2, 77], 7).into(), None);
+    world.with(0, |peer, cx| assert!(peer.add_remote(cx, &nobody)));
+    world.run(Duration::from_secs(20));
+    let is_up = |event: &Event| matches!(event, Event::Ice(IceState::Connected | IceState::Completed));
+    assert_eq!(world.ends[0].peer.pair(), None);
+    assert!(!world.ends[0].events.iter().any(is_up), "{:?}", world.ends[0].events);
+    world.meddle = None;
+    assert!(world.run_until(Duration::from_secs(5), |world| world.ends[0].events.iter().any(is_up)));
+    assert!(world.ends[0].peer.pair().is_some());
+}
