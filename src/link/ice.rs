@@ -23,8 +23,9 @@
 //! *Restart* (section 9). Our new credentials hold at once, [`Ice::restart`]; with the other side's, [`Ice::start`],
 //! all pairs and remote candidates are forgotten. Data goes on over the pair in use until another one is found.
 //!
-//! *Bounds.* 64 remote candidates told, 64 learned from requests, 64 local ones learned from answers, 64 nominations, 100
-//! pairs, 256 requests whose answers are waited for, 100 requests that came before the other side's credentials.
+//! *Bounds.* Until a restart: 64 remote candidates, told 256 times at most, 64 learned from requests, 64 local ones learned
+//! from answers, 64 nominations. At a time: 100 pairs, 256 requests whose answers are waited for, 100 requests that came
+//! before the other side's credentials.
 //!
 //! *Determinism.* The agent draws transaction ids from the thread's `fastrand`. Where [`Ice::new`] is given seeds, it is
 //! seeded before each call.
@@ -50,6 +51,8 @@ use crate::wire::candidate::{Candidate, CandidateKind};
 
 /// Candidates of one origin that are kept.
 const MOST: usize = 64;
+/// Remote candidates that are taken until a restart, those told again included: one that was lost may come back.
+const MOST_TELLINGS: usize = 4 * MOST;
 /// Without an answer for so long, the pair in use counts as lost where another works.
 const SILENCE: Duration = Duration::from_secs(9);
 /// Rounds of work that is due at once; the agent handles one early request a round.
@@ -184,6 +187,8 @@ struct Nominations {
 struct Known {
     told: Vec<SocketAddr>,
     learned: Vec<SocketAddr>,
+    /// How often one was told, known ones included: the agent may keep each anew.
+    tellings: usize,
 }
 
 impl Ice {
@@ -233,11 +238,22 @@ impl Ice {
     pub fn start(&mut self, now: Instant, remote: &Credentials) {
         let remote = remote.to_agent();
         if std::mem::replace(&mut self.is_started, true) && self.agent.remote_credentials() != Some(&remote) {
-            self.agent.ice_restart(self.local.to_agent(), true);
-            (self.remotes, self.nominations) = (Known::default(), Nominations::default());
+            self.forget_pairs();
         }
         self.agent.set_remote_credentials(remote);
         self.check(now);
+    }
+
+    /// All but the candidates that we were told of ourselves is forgotten. The agent would keep those that answers have shown.
+    fn forget_pairs(&mut self) {
+        let is_told = |candidate: &is::Candidate| candidate.kind() != is::CandidateKind::PeerReflexive;
+        let told: Vec<_> = self.agent.local_candidates().filter(is_told).collect();
+        self.agent.ice_restart(self.local.to_agent(), false);
+        for candidate in told {
+            self.agent.add_local_candidate(candidate);
+        }
+        (self.remotes, self.nominations) = (Known::default(), Nominations::default());
+        self.locals.learned = Vec::new();
     }
 
     /// One more address of ours. False: it is of no use.
@@ -264,13 +280,9 @@ impl Ice {
 
     /// One more address of the other side. False: it is of no use, or there are too many.
     pub fn add_remote(&mut self, now: Instant, candidate: &Candidate) -> bool {
-        let is_known = self.remotes.told.contains(&candidate.address);
         let Ok(parsed) = is::Candidate::from_sdp_string(&candidate.to_string()) else { return false };
-        if !is_known && self.remotes.told.len() >= MOST {
+        if !self.remotes.tell(candidate.address) {
             return false;
-        }
-        if !is_known {
-            self.remotes.told.push(candidate.address);
         }
         seed(&mut self.seeds);
         self.agent.add_remote_candidate(parsed);
@@ -496,6 +508,19 @@ impl Nominations {
 impl Known {
     fn has(&self, address: SocketAddr) -> bool {
         self.told.contains(&address) || self.learned.contains(&address)
+    }
+
+    /// False: there are too many.
+    fn tell(&mut self, address: SocketAddr) -> bool {
+        let is_known = self.told.contains(&address);
+        if self.tellings >= MOST_TELLINGS || !is_known && self.told.len() >= MOST {
+            return false;
+        }
+        self.tellings += 1;
+        if !is_known {
+            self.told.push(address);
+        }
+        true
     }
 
     fn may_learn(&self, address: SocketAddr) -> bool {

@@ -49,6 +49,8 @@ const MISBEHAVED: u8 = 1;
 const FAILED: u8 = 2;
 /// Candidates of each side that a peer keeps.
 const MOST_CANDIDATES: usize = 64;
+/// Candidates of the other side that an engine is told of until an ICE restart, those told again included.
+const MOST_TELLINGS: usize = 4 * MOST_CANDIDATES;
 
 /// One peer.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct Peer {
     /// Relayed candidates that the engine does not know yet.
     held: Vec<Candidate>,
     remotes: Vec<Candidate>,
+    /// How often the engine was told one since the last ICE restart.
+    tellings: usize,
     /// The user name fragment that the engine checks by; another one is a restart.
     theirs: Option<String>,
     gathered: bool,
@@ -94,6 +98,7 @@ impl Peer {
             candidates: Vec::new(),
             held: Vec::new(),
             remotes: Vec::new(),
+            tellings: 0,
             theirs: None,
             gathered: false,
             events: VecDeque::new(),
@@ -357,7 +362,10 @@ impl Peer {
         if let Err(error) = self.engine.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
-        self.theirs = Some(remote.ufrag.clone());
+        if self.theirs.as_ref() != Some(&remote.ufrag) {
+            self.theirs = Some(remote.ufrag.clone());
+            (self.remotes, self.tellings) = (Vec::new(), 0);
+        }
         if self.state == State::New {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
@@ -367,12 +375,16 @@ impl Peer {
         }
     }
 
+    /// One that is told again may have been lost in between, so the engine hears of it again.
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
-        if self.remotes.len() >= MOST_CANDIDATES || !self.engine.add_remote(cx, &candidate) {
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        let is_known = self.remotes.iter().any(same);
+        let has_room = self.tellings < MOST_TELLINGS && (is_known || self.remotes.len() < MOST_CANDIDATES);
+        if !has_room || !self.engine.add_remote(cx, &candidate) {
             return;
         }
-        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
-        if !self.remotes.iter().any(same) {
+        self.tellings += 1;
+        if !is_known {
             self.events.push_back(Event::Remote(candidate.address));
             self.remotes.push(candidate);
         }

@@ -15,6 +15,8 @@ struct Pair {
     is_cut: fn(SocketAddr) -> bool,
     /// Answers to the first are lost.
     is_deaf: bool,
+    /// What the other side sees in place of the first one's own address.
+    nat: Option<SocketAddr>,
     seen: [Vec<Event>; 2],
     sent: Vec<(Instant, usize, Vec<u8>)>,
 }
@@ -40,7 +42,18 @@ impl Pair {
             Ice::new(&mut rng, epoch(), Config::new(is_controlling), seeds)
         });
         let (now, seen, is_cut) = (Instant::from_nanos(1_000_000_000), Default::default(), |_| false);
-        Self { now, rng, agents, wire: VecDeque::new(), loss: 0.0, is_cut, is_deaf: false, seen, sent: Vec::new() }
+        Self {
+            now,
+            rng,
+            agents,
+            wire: VecDeque::new(),
+            loss: 0.0,
+            is_cut,
+            is_deaf: false,
+            nat: None,
+            seen,
+            sent: Vec::new(),
+        }
     }
 
     fn connected(seed: u64) -> Self {
@@ -55,7 +68,7 @@ impl Pair {
         while let Some(outgoing) = self.agents[n].poll_transmit() {
             self.sent.push((self.now, n, outgoing.data.clone()));
             if self.passes(n, &outgoing) {
-                self.wire.push_back((self.now + WAY, 1 - n, outgoing));
+                self.wire.push_back((self.now + WAY, 1 - n, self.translated(outgoing)));
             }
         }
         self.seen[n].extend(std::iter::from_fn(|| self.agents[n].poll_event()));
@@ -68,6 +81,13 @@ impl Pair {
         let is_unheard = self.is_deaf && from == 1 && outgoing.data[0] == 1;
         let is_cut = (self.is_cut)(outgoing.local) || (self.is_cut)(outgoing.to);
         !self.rng.chance(self.loss) && !is_cut && !is_unheard
+    }
+
+    fn translated(&self, outgoing: Outgoing) -> Outgoing {
+        let Some(outside) = self.nat else { return outgoing };
+        let Outgoing { local, to, data } = outgoing;
+        let local = if local == at(FIRST) { outside } else { local };
+        Outgoing { local, to: if to == outside { at(FIRST) } else { to }, data }
     }
 
     /// A check of the first one's that nominates its pair, as a browser sends it.
@@ -292,6 +312,36 @@ fn a_pair_that_the_controlling_side_went_back_to_is_used_once_the_address_of_the
     let back = |pair: &Pair| pair.agents[1].pair() == Some((at(SECOND), at(FIRST)));
     let time = pair.run_until(10, back).unwrap();
     assert!(time <= Duration::from_secs(4), "{time:?}");
+}
+
+#[test]
+fn a_candidate_that_is_told_again_and_again_is_kept_so_often_only() {
+    let mut pair = Pair::new(1, [true, false]);
+    // Without an address of its own it has no pairs, so each is new to the agent.
+    let agent = &mut pair.agents[0];
+    agent.start(pair.now, &Credentials::draw(&mut pair.rng));
+    let taken = (0..10_000).filter(|_| agent.add_remote(pair.now, &host(SECOND))).count();
+    assert_eq!((taken, agent.agent.remote_candidates().count()), (MOST_TELLINGS, MOST_TELLINGS));
+    agent.start(pair.now, &Credentials::draw(&mut pair.rng));
+    assert!(agent.add_remote(pair.now, &host(SECOND)), "after a restart");
+}
+
+#[test]
+fn addresses_that_a_nat_gave_are_forgotten_by_a_restart() {
+    let mut pair = Pair::connected(1);
+    let mut rng = Rng::from_u64(9);
+    for port in 1..=2 * MOST as u16 {
+        pair.nat = Some(([203, 0, 113, 7], port).into());
+        pair.agents.iter_mut().for_each(|agent| agent.restart(&mut rng));
+        pair.wire.clear();
+        pair.start();
+        pair.seen = Default::default();
+        let is_up = |event: &Event| matches!(event, Event::State(State::Connected | State::Completed));
+        let time = pair.run_until(3, |pair| pair.seen.iter().all(|seen| seen.iter().any(is_up)));
+        assert!(time.is_some(), "restart {port}: {:?}", pair.seen);
+        let known = pair.agents[0].agent.local_candidates().count();
+        assert!(known <= 2, "restart {port}: {known}");
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ const OVERHEAD: usize = 40;
 const DATAGRAM: usize = 1_200;
 /// Bytes of the longest datagram that is tried.
 const MOST_DATAGRAM: usize = 1_480;
-/// Addresses of relays that are known, of both sides.
+/// Addresses of relays that are known, of both sides; of more the oldest is forgotten.
 const MOST_RELAYED: usize = 64;
 
 /// One peer.
@@ -521,9 +521,13 @@ impl Data {
 
     /// A relay adds to each datagram, so larger ones are not tried over it.
     fn note_relayed(&mut self, candidate: &Candidate) {
-        if candidate.kind == CandidateKind::Relayed && self.relayed.len() < MOST_RELAYED {
-            self.relayed.push(candidate.address);
+        if candidate.kind != CandidateKind::Relayed || self.relayed.contains(&candidate.address) {
+            return;
         }
+        if self.relayed.len() >= MOST_RELAYED {
+            self.relayed.remove(0);
+        }
+        self.relayed.push(candidate.address);
     }
 
     /// DTLS begins, if it waits for that.

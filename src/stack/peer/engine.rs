@@ -281,7 +281,7 @@ impl Engine {
         either!(self, engine => engine.remove_local(cx, candidate));
     }
 
-    /// One more address of the other side. False: it is of no use to the engine.
+    /// One more address of the other side. False: it is of no use to the engine, or there are too many.
     pub fn add_remote(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
         either!(self, engine => engine.add_remote(cx, candidate))
     }

@@ -14,7 +14,8 @@
 //! SCTP here walks over all of it. What is received can't be stopped: more than [`EngineConfig::inbox`] waiting bytes
 //! end the peer.
 //!
-//! *Bounds.* Remote candidates and the datagrams sent to addresses that have not answered are counted by whoever owns
+//! *Bounds.* [`MOST_REMOTES`] remote candidates in the life of a peer, for the engine forgets none at an ICE restart; those
+//! until a restart and the datagrams sent to addresses that have not answered are counted by whoever owns
 //! the peer. What the engine does not accept from the network is a counted drop; an error of its own ends the peer.
 //!
 //! # Determinism
@@ -64,6 +65,9 @@ const MESSAGE: u32 = 256 * 1024;
 /// Rounds of a time-out that is due at once, after which the engine is left alone until something happens.
 const ROUNDS: usize = 16;
 
+/// Remote candidates that an engine is told of.
+pub const MOST_REMOTES: usize = 1_024;
+
 /// A datagram to be sent.
 #[derive(Debug)]
 struct Outgoing {
@@ -90,6 +94,8 @@ pub struct Str0m {
     transmits: VecDeque<Outgoing>,
     events: VecDeque<Event>,
     inbox: Inbox,
+    /// Remote candidates that the engine was told of.
+    remotes: usize,
     pair: Option<(SocketAddr, SocketAddr)>,
     asked: Asked,
     is_over: bool,
@@ -132,6 +138,7 @@ impl Str0m {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             inbox: Inbox::default(),
+            remotes: 0,
             pair: None,
             asked: Asked::default(),
             is_over: false,
@@ -203,9 +210,13 @@ impl Str0m {
         self.touch(cx, |rtc| rtc.direct_api().invalidate_candidate(&candidate));
     }
 
-    /// One more address of the other side. False: it is of no use to the engine.
+    /// One more address of the other side. False: it is of no use to the engine, or there are too many.
     pub fn add_remote(&mut self, cx: &Cx<'_>, candidate: &Candidate) -> bool {
         let Ok(candidate) = RtcCandidate::from_sdp_string(&candidate.to_string()) else { return false };
+        if self.remotes >= MOST_REMOTES {
+            return false;
+        }
+        self.remotes += 1;
         self.touch(cx, |rtc| rtc.add_remote_candidate(candidate));
         true
     }
