@@ -463,7 +463,7 @@ impl Peer {
 
     fn fail(&mut self, cx: &mut Cx<'_>, error: String) {
         let end = match self.state {
-            State::Connected | State::Disconnected => End::Closed,
+            State::Connected | State::Disconnected => End::Failed(error),
             _ => End::Handshake(error),
         };
         self.give_up(cx, end);

@@ -147,3 +147,18 @@ fn an_engine_hears_of_no_more_candidates_than_the_bound_says() {
     let peer = &pair.peers[0];
     assert_eq!((peer.theirs.as_ref(), peer.tellings), (Some(&ufrag), MOST_TELLINGS));
 }
+
+#[test]
+fn what_has_failed_after_it_was_connected_says_why() {
+    let mut pair = Pair::new(EngineKind::Data);
+    pair.run_for(Duration::from_secs(2));
+    pair.with(0, |peer, cx| {
+        let why = "the peer does not answer".to_owned();
+        peer.on_engine(cx, engine::Event::Over(Over::Failed(why.clone())));
+        let told: Vec<_> = std::iter::from_fn(|| peer.poll_event(cx)).collect();
+        assert!(told.contains(&Event::Over(End::Failed(why.clone()))), "{told:?}");
+        let signals = told.iter().filter_map(|event| if let Event::Signal(bytes) = event { Some(bytes) } else { None });
+        let texts: Vec<_> = signals.map(|bytes| format!("{:?}", Signal::decode(bytes, 1_024))).collect();
+        assert!(texts.iter().any(|text| text.contains(&why)), "{texts:?}");
+    });
+}
