@@ -433,7 +433,7 @@ impl Data {
         self.is_full = true;
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message, perhaps an empty one, that fits [`Self::room`]. False: it was not taken.
     pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         self.advance(cx.now);
         let Some(stream) = self.channels.stream(channel) else { return false };

@@ -353,7 +353,7 @@ impl Engine {
         either!(self, engine => engine.want_room());
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message that fits [`Self::room`]. False: it was not taken, as an empty one by `str0m`.
     pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         either!(self, engine => engine.write(cx, channel, is_binary, message))
     }

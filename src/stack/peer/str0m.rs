@@ -329,8 +329,11 @@ impl Str0m {
         self.is_full = true;
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message that fits [`Self::room`]. False: it was not taken; the engine can't send an empty one.
     pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
+        if message.is_empty() {
+            return false;
+        }
         let Some(id) = self.channels.get(channel).copied().flatten() else { return false };
         self.touch(cx, |rtc| {
             let written = rtc.channel(id).map(|mut channel| channel.write(is_binary, message));

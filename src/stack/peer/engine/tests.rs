@@ -420,3 +420,19 @@ fn small_messages_now_and_then_take_one_way_each() {
         assert!(longest <= Duration::from_millis(26), "{kinds:?}: {longest:?}");
     }
 }
+
+#[test]
+fn an_empty_message_is_sent_by_whoever_can() {
+    let crypto = real();
+    for kinds in MEETINGS.iter().copied() {
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        let before = pair.messages(1).len();
+        let written = pair.with(0, |engine, cx| engine.write(cx, BULK, true, b""));
+        assert_eq!(written, kinds[0] == EngineKind::Data, "{kinds:?}");
+        if kinds == [EngineKind::Data; 2] {
+            pair.run_until(Duration::from_secs(1), |pair| pair.messages(1).len() > before).unwrap();
+            assert_eq!(pair.messages(1)[before..], [Vec::<u8>::new()]);
+        }
+    }
+}
