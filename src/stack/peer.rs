@@ -25,7 +25,7 @@ pub mod str0m;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use engine::{Engine, EngineConfig, IceState, Local, Over, Remote};
+use engine::{Engine, EngineConfig, IceState, Local, MOST_MESSAGE, Over, Remote};
 
 pub use config::PeerConfig;
 pub use crypto::Crypto;
@@ -41,8 +41,6 @@ use crate::wire::outlook::Outlook;
 use crate::wire::sdp::{Description, Password, Setup};
 use crate::wire::signal::Signal;
 
-/// What a foreign peer is told that it may send in one message, in bytes.
-const FOREIGN_MESSAGE: u64 = 256 * 1024;
 /// The code of [`Signal::Error`] for a rule that the other side broke.
 const MISBEHAVED: u8 = 1;
 /// The code of [`Signal::Error`] for a failure of this side.
@@ -358,6 +356,7 @@ impl Peer {
             password: remote.password.expose().to_owned(),
             fingerprint: remote.fingerprint,
             sctp_init: remote.sctp_init.clone(),
+            max_message: remote.max_message,
         };
         if let Err(error) = self.engine.start(cx, &theirs, active) {
             return self.fail(cx, error);
@@ -406,7 +405,7 @@ impl Peer {
         let password = Password::new(password).unwrap_or_else(|_| unreachable!());
         Description {
             sctp_init,
-            max_message: Some(if self.config.partner == Partner::Own { 64 * 1024 } else { FOREIGN_MESSAGE }),
+            max_message: Some(if self.config.partner == Partner::Own { 64 * 1024 } else { MOST_MESSAGE }),
             candidates: self.candidates.clone(),
             end_of_candidates: self.gathered,
             ..Description::offer(ufrag, password, fingerprint)

@@ -237,6 +237,7 @@ impl Data {
     }
 
     fn begin_association(&mut self, now: Instant, remote: &Remote) -> Result<(), String> {
+        self.sctp.set_peer_max_message(remote.most_message());
         match remote.sctp_init.as_ref().filter(|_| self.config.partner == Partner::Own) {
             Some(init) => self.sctp.start_with(now, init, self.is_client).map_err(|error| error.to_string())?,
             None => self.sctp.listen(self.is_client),
@@ -433,7 +434,8 @@ impl Data {
         self.is_full = true;
     }
 
-    /// Writes one message, perhaps an empty one, that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message, perhaps an empty one, that fits [`Self::room`]. False: it was not taken, as one that is larger
+    /// than [`Remote::max_message`].
     pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         self.advance(cx.now);
         let Some(stream) = self.channels.stream(channel) else { return false };

@@ -103,6 +103,11 @@ impl EngineConfig {
     }
 }
 
+/// What a foreign peer is told that it may send in one message, in bytes; no engine takes a larger one.
+pub const MOST_MESSAGE: u64 = 256 * 1024;
+/// What is taken by who says nothing of it, in bytes (RFC 8841, section 6.1).
+const UNSAID_MESSAGE: usize = 64 * 1024;
+
 /// What a peer's own side of a description says.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -127,12 +132,25 @@ pub struct Remote {
     pub fingerprint: [u8; 32],
     /// The SCTP INIT chunk, from a partner of this library.
     pub sctp_init: Option<Vec<u8>>,
+    /// The largest message that it takes, in bytes; 0: any. None is said: 64 KiB (RFC 8841, section 6.1).
+    pub max_message: Option<u64>,
+}
+
+impl Remote {
+    /// Bytes that a message to it may have.
+    pub(super) fn most_message(&self) -> usize {
+        match self.max_message {
+            None => UNSAID_MESSAGE,
+            Some(0) => usize::MAX,
+            Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 impl From<&Local> for Remote {
     fn from(local: &Local) -> Self {
         let Local { ufrag, password, fingerprint, sctp_init } = local.clone();
-        Self { ufrag, password, fingerprint, sctp_init }
+        Self { ufrag, password, fingerprint, sctp_init, max_message: Some(MOST_MESSAGE) }
     }
 }
 
@@ -353,7 +371,8 @@ impl Engine {
         either!(self, engine => engine.want_room());
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken, as an empty one by `str0m`.
+    /// Writes one message that fits [`Self::room`]. False: it was not taken, as one that the other side does not take,
+    /// and as an empty one by `str0m`.
     pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         either!(self, engine => engine.write(cx, channel, is_binary, message))
     }
