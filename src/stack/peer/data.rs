@@ -568,7 +568,12 @@ impl Data {
         }
     }
 
+    /// A partner of this library has all its channels from the beginning.
     fn on_open(&mut self, opened: sctp::Opened) {
+        if self.config.partner == Partner::Own && opened.is_by_peer {
+            self.dropped += 1;
+            return self.sctp.close_channel(self.now, opened.stream);
+        }
         let place = self.channels.place_of(opened.stream);
         self.events.push_back(Event::Open(place, opened.label));
     }

@@ -4,16 +4,33 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::stack::peer::data::Data;
-use crate::stack::peer::engine::{EngineConfig, Event, IceState, Partner};
+use crate::stack::peer::engine::{ChannelSpec, EngineConfig, Event, IceState, Partner};
 use crate::wire::candidate::{Candidate, CandidateKind};
 
-fn connected(partner: Partner) -> World {
-    World::connected(1, partner, &Data::association_config(&EngineConfig::new(partner, true)), &[])
+fn connected(partner: Partner, channels: &[ChannelSpec]) -> World {
+    World::connected(1, partner, &Data::association_config(&EngineConfig::new(partner, true)), channels)
+}
+
+fn spec(label: &str, negotiated: Option<u16>) -> ChannelSpec {
+    ChannelSpec { label: label.to_owned(), ordered: true, max_retransmits: None, negotiated }
+}
+
+#[test]
+fn a_partner_of_this_library_opens_no_further_channels() {
+    let mut world = connected(Partner::Own, &[]);
+    let before = world.ends[1].peer.dropped();
+    let place = world.with(0, |peer, cx| peer.open_channel(cx, spec("more", None))).unwrap();
+    let is_closed = |world: &World| world.ends[0].events.contains(&Event::ChannelClosed(place));
+    assert!(world.run_until(Duration::from_secs(5), is_closed), "{:?}", world.ends[0].events);
+    assert_eq!((world.ends[1].opened(), world.ends[1].peer.dropped()), (2, before + 1));
+    assert!(world.write(0, 0, b"and all else goes on"));
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.ends[1].heard, [(0, b"and all else goes on".to_vec())]);
 }
 
 #[test]
 fn a_peer_without_consent_is_not_connected_whatever_else_is_checked() {
-    let mut world = connected(Partner::Own);
+    let mut world = connected(Partner::Own, &[]);
     let is_answer = |data: &[u8]| data[..2] == [1, 1];
     world.meddle = Some(Box::new(move |data| if is_answer(&data) { Vec::new() } else { vec![data] }));
     world.run(Duration::from_secs(40));
