@@ -247,7 +247,9 @@ impl Data {
                 self.channels.add(spec);
             }
         }
-        self.open_waiting(now);
+        while let Err(place) = self.open_waiting(now) {
+            self.events.push_back(Event::ChannelClosed(place));
+        }
         Ok(())
     }
 
@@ -387,32 +389,35 @@ impl Data {
         }
     }
 
-    /// Opens a channel towards a foreign peer; [`Event::Open`] follows. None: there are too many, or the number is taken.
+    /// Opens a channel towards a foreign peer; [`Event::Open`] follows, or [`Event::ChannelClosed`] if the other side's
+    /// description shows that it can't be. None: there are too many, or the number is taken.
     pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
         self.advance(cx.now);
+        // What is closed for the association still has its place here, and may have its id.
+        self.settle_association();
         let is_taken = spec.negotiated.is_some_and(|stream| self.channels.place(stream).is_some());
         if is_taken || self.channels.len() >= MOST_CHANNELS || self.is_over {
             return None;
         }
         let place = self.channels.add(spec);
-        if !matches!(self.dtls, Stage::New) {
-            self.open_waiting(cx.now);
-        }
+        let is_open = matches!(self.dtls, Stage::New) || self.open_waiting(cx.now).is_ok();
         self.settle();
-        self.channels.has(place).then_some(place)
+        is_open.then_some(place)
     }
 
-    /// Asks the association for channels that wait for it to begin.
-    fn open_waiting(&mut self, now: Instant) {
+    /// Asks the association for channels that wait for it to begin; it ends with the first that it does not open.
+    fn open_waiting(&mut self, now: Instant) -> Result<(), usize> {
         while let Some(Opening { place, config }) = self.channels.next_opening() {
-            match self.sctp.open(now, config) {
-                Ok(stream) => self.channels.assign(place, stream),
-                Err(_) => self.channels.remove(place),
-            }
+            let Ok(stream) = self.sctp.open(now, config) else {
+                self.channels.remove(place);
+                return Err(place);
+            };
+            self.channels.assign(place, stream);
         }
         if self.channels.is_connected() {
             self.tell_negotiated();
         }
+        Ok(())
     }
 
     /// Closes a channel of a foreign peer.

@@ -351,7 +351,8 @@ impl Engine {
         either!(self, engine => engine.hold(channel, is_held));
     }
 
-    /// Opens a channel towards a foreign peer; [`Event::Open`] follows. None: there are too many.
+    /// Opens a channel towards a foreign peer; [`Event::Open`] follows, or [`Event::ChannelClosed`] where the other side's
+    /// description leaves no room for it. None: there are too many.
     pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
         either!(self, engine => engine.open_channel(cx, spec))
     }

@@ -29,6 +29,45 @@ fn a_partner_of_this_library_opens_no_further_channels() {
 }
 
 #[test]
+fn a_channel_opened_before_the_end_of_one_is_told_has_the_id_for_itself() {
+    let mut world = connected(Partner::Foreign, &[]);
+    world.with(0, |peer, cx| peer.open_channel(cx, spec("old", None))).unwrap();
+    world.run(Duration::from_secs(1));
+    world.with(0, |peer, _| peer.hold(0, true));
+    assert!(world.write(1, 0, b"last"));
+    world.with(1, |peer, cx| peer.close_channel(cx, 0));
+    world.run(Duration::from_secs(1));
+    let place = world.with(0, |peer, cx| {
+        peer.hold(0, false);
+        while peer.poll_message(cx).is_some() {}
+        peer.open_channel(cx, spec("new", None))
+    });
+    let place = place.unwrap();
+    world.run(Duration::from_secs(1));
+    assert!(world.ends[0].events.contains(&Event::Open(place, "new".to_owned())), "{:?}", world.ends[0].events);
+    assert!(world.write(1, 0, b"first") && world.write(0, place, b"first"));
+    world.run(Duration::from_secs(1));
+    assert_eq!(
+        world.ends.each_ref().map(|end| end.heard.last().cloned()),
+        [place, 0].map(|n| Some((n, b"first".to_vec())))
+    );
+}
+
+#[test]
+fn a_channel_that_the_association_does_not_open_in_the_end_is_told_as_closed() {
+    let config = Data::association_config(&EngineConfig::new(Partner::Foreign, true));
+    let mut world = World::new(1, Partner::Foreign, &config);
+    for label in ["one", "of the same number"] {
+        world.with(0, |peer, cx| peer.open_channel(cx, spec(label, Some(3)))).unwrap();
+    }
+    world.start(&[]);
+    world.run(Duration::from_secs(2));
+    let events = &world.ends[0].events;
+    assert!(events.contains(&Event::ChannelClosed(1)) && !events.contains(&Event::ChannelClosed(0)), "{events:?}");
+    assert!(events.contains(&Event::Open(0, "one".to_owned())), "{events:?}");
+}
+
+#[test]
 fn a_peer_without_consent_is_not_connected_whatever_else_is_checked() {
     let mut world = connected(Partner::Own, &[]);
     let is_answer = |data: &[u8]| data[..2] == [1, 1];
