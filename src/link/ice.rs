@@ -35,6 +35,7 @@ mod asked;
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -87,8 +88,8 @@ impl Config {
     }
 }
 
-/// What checks of one side are signed with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What checks of one side are signed with. The password isn't shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user name fragment.
     pub ufrag: String,
@@ -106,6 +107,12 @@ impl Credentials {
 
     fn to_agent(&self) -> IceCreds {
         IceCreds { ufrag: self.ufrag.clone(), pass: self.password.clone() }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
 
@@ -147,7 +154,6 @@ pub struct Outgoing {
 }
 
 /// The agent of one peer.
-#[derive(Debug)]
 pub struct Ice {
     agent: IceAgent,
     config: Config,
@@ -473,6 +479,13 @@ impl Ice {
             }
             IceAgentEvent::IceRestart(_) | IceAgentEvent::DiscoveredRecv { .. } => {}
         }
+    }
+}
+
+impl fmt::Debug for Ice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, local, pair, .. } = self;
+        f.debug_struct("Ice").field("config", config).field("local", local).field("pair", pair).finish_non_exhaustive()
     }
 }
 

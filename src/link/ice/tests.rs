@@ -345,6 +345,14 @@ fn addresses_that_a_nat_gave_are_forgotten_by_a_restart() {
 }
 
 #[test]
+fn passwords_are_not_shown() {
+    let agents = Pair::connected(1).agents;
+    let shown = format!("{agents:?} {:?}", agents[0].local());
+    assert!(shown.contains(&agents[0].local().ufrag));
+    assert!(agents.iter().all(|agent| !shown.contains(&agent.local().password)), "{shown}");
+}
+
+#[test]
 fn answers_from_elsewhere_are_dropped() {
     let mut pair = Pair::new(1, [true, false]);
     pair.start();

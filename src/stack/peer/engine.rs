@@ -12,6 +12,7 @@
 //!
 //! *Room before write*: [`Engine::room`] is to be asked first. A message is taken whole or not at all.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::crypto::Crypto;
@@ -108,8 +109,8 @@ pub const MOST_MESSAGE: u64 = 256 * 1024;
 /// What is taken by who says nothing of it, in bytes (RFC 8841, section 6.1).
 const UNSAID_MESSAGE: usize = 64 * 1024;
 
-/// What a peer's own side of a description says.
-#[derive(Debug, Clone)]
+/// What a peer's own side of a description says. The password isn't shown.
+#[derive(Clone)]
 pub struct Local {
     /// ICE user name fragment.
     pub ufrag: String,
@@ -121,8 +122,8 @@ pub struct Local {
     pub sctp_init: Option<Vec<u8>>,
 }
 
-/// What the other side's description says.
-#[derive(Debug, Clone)]
+/// What the other side's description says. The password isn't shown.
+#[derive(Clone)]
 pub struct Remote {
     /// ICE user name fragment.
     pub ufrag: String,
@@ -144,6 +145,19 @@ impl Remote {
             Some(0) => usize::MAX,
             Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
         }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ufrag, max_message, .. } = self;
+        f.debug_struct("Remote").field("ufrag", ufrag).field("max_message", max_message).finish_non_exhaustive()
     }
 }
 

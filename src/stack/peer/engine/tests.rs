@@ -461,3 +461,12 @@ fn an_empty_message_is_sent_by_whoever_can() {
         }
     }
 }
+
+#[test]
+fn passwords_of_descriptions_are_not_shown() {
+    let crypto = real();
+    let pair = Pair::new([EngineKind::Data; 2], [&crypto, &crypto], Partner::Own, 1);
+    let local = pair.peers[0].local();
+    let shown = format!("{local:?} {:?} {:?}", Remote::from(local), pair.peers[0]);
+    assert!(shown.contains(&local.ufrag) && !shown.contains(&local.password), "{shown}");
+}
