@@ -376,7 +376,7 @@ impl Ice {
         if !self.remotes.may_learn(source) || mapped.is_some_and(|mapped| !self.locals.may_learn(mapped)) {
             return false;
         }
-        let at = std_time(self.epoch, now);
+        let at = self.epoch.std_or_origin(now);
         seed(&mut self.seeds);
         let packet = StunPacket { proto: Protocol::Udp, source, destination: local, message };
         if !self.agent.handle_packet(at, packet) {
@@ -430,7 +430,7 @@ impl Ice {
     }
 
     fn tick(&mut self, now: Instant) {
-        let at = std_time(self.epoch, now);
+        let at = self.epoch.std_or_origin(now);
         seed(&mut self.seeds);
         self.agent.handle_timeout(at);
     }
@@ -567,11 +567,6 @@ fn seed(seeds: &mut Option<Rng>) {
     if let Some(rng) = seeds {
         fastrand::seed(rng.u64());
     }
-}
-
-/// The standard library's moment; beyond what that can hold there is nothing to wait for.
-fn std_time(epoch: Epoch, at: Instant) -> std::time::Instant {
-    epoch.std(at).or_else(|| epoch.std(Instant::ZERO)).unwrap_or_else(|| unreachable!())
 }
 
 /// A candidate of ours as the agent has it: it sends from its base, which for a relayed one is itself.
