@@ -184,7 +184,7 @@ fn forbidden(facts: &Facts) -> Option<NotDirect> {
 /// What is going on, or about to.
 fn under_way(facts: &Facts) -> Option<NotDirect> {
     match *facts {
-        Facts { lost: Some(since), .. } if facts.attempt.is_some() || facts.last == Some(PeerEnd::Silent) => {
+        Facts { lost: Some(since), .. } if facts.attempt.is_some() || is_loss(facts.last.as_ref()) => {
             Some(NotDirect::PathLost { since })
         }
         Facts { attempt: Some((since, attempt, state)), .. } => Some(NotDirect::Trying { since, attempt, state }),
@@ -195,6 +195,10 @@ fn under_way(facts: &Facts) -> Option<NotDirect> {
         }
         _ => None,
     }
+}
+
+const fn is_loss(end: Option<&PeerEnd>) -> bool {
+    matches!(end, Some(PeerEnd::Silent | PeerEnd::Broken(_)))
 }
 
 /// What the last attempt has ended by, if that says all.
@@ -208,7 +212,11 @@ fn said(facts: &Facts) -> Option<NotDirect> {
         PeerEnd::TooMany => NotDirect::TooManyPeers(Side::Here),
         PeerEnd::HandshakeFailed(text) => NotDirect::HandshakeFailed(text.clone()),
         PeerEnd::Misbehaved(text) => NotDirect::PeerMisbehaved(text.clone()),
-        PeerEnd::Failed | PeerEnd::FailedThere { .. } | PeerEnd::Silent | PeerEnd::GatherFailed => return None,
+        PeerEnd::Failed
+        | PeerEnd::FailedThere { .. }
+        | PeerEnd::Broken(_)
+        | PeerEnd::Silent
+        | PeerEnd::GatherFailed => return None,
     })
 }
 

@@ -16,14 +16,16 @@
 //! until it has itself given that pair up.)
 //!
 //! *Consent* (RFC 7675). The agent checks the pair in use every 3 s and more often once an answer is missing; 9 s of
-//! silence end a pair. It lets requests of the other side count as well. Consent does not: 30 s after the last answer
-//! ([`Config::consent`], section 5.1) nothing may be sent on the pair ([`Event::ConsentLost`]) until one comes.
+//! silence end a pair: another one that was nominated, and answers, is used in its place. It lets requests of the other
+//! side count as well. Consent does not: 30 s after the last answer ([`Config::consent`], section 5.1) nothing may be sent
+//! on the pair ([`Event::ConsentLost`]) until one comes.
 //!
 //! *Restart* (section 9). Our new credentials hold at once, [`Ice::restart`]; with the other side's, [`Ice::start`],
 //! all pairs and remote candidates are forgotten. Data goes on over the pair in use until another one is found.
 //!
-//! *Bounds.* 64 remote candidates told, 64 learned from requests, 64 local ones learned from answers, 64 nominations, 100
-//! pairs, 256 requests whose answers are waited for, 100 requests that came before the other side's credentials.
+//! *Bounds.* Until a restart: 64 remote candidates, told 256 times at most, 64 learned from requests, 64 local ones learned
+//! from answers, 64 nominations. At a time: 100 pairs, 256 requests whose answers are waited for, 100 requests that came
+//! before the other side's credentials.
 //!
 //! *Determinism.* The agent draws transaction ids from the thread's `fastrand`. Where [`Ice::new`] is given seeds, it is
 //! seeded before each call.
@@ -33,6 +35,7 @@ mod asked;
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,6 +52,10 @@ use crate::wire::candidate::{Candidate, CandidateKind};
 
 /// Candidates of one origin that are kept.
 const MOST: usize = 64;
+/// Remote candidates that are taken until a restart, those told again included: one that was lost may come back.
+const MOST_TELLINGS: usize = 4 * MOST;
+/// Without an answer for so long, the pair in use counts as lost where another works.
+const SILENCE: Duration = Duration::from_secs(9);
 /// Rounds of work that is due at once; the agent handles one early request a round.
 const ROUNDS: usize = 128;
 
@@ -81,8 +88,8 @@ impl Config {
     }
 }
 
-/// What checks of one side are signed with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What checks of one side are signed with. The password isn't shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user name fragment.
     pub ufrag: String,
@@ -100,6 +107,12 @@ impl Credentials {
 
     fn to_agent(&self) -> IceCreds {
         IceCreds { ufrag: self.ufrag.clone(), pass: self.password.clone() }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
 
@@ -141,7 +154,6 @@ pub struct Outgoing {
 }
 
 /// The agent of one peer.
-#[derive(Debug)]
 pub struct Ice {
     agent: IceAgent,
     config: Config,
@@ -181,6 +193,8 @@ struct Nominations {
 struct Known {
     told: Vec<SocketAddr>,
     learned: Vec<SocketAddr>,
+    /// How often one was told, known ones included: the agent may keep each anew.
+    tellings: usize,
 }
 
 impl Ice {
@@ -230,11 +244,22 @@ impl Ice {
     pub fn start(&mut self, now: Instant, remote: &Credentials) {
         let remote = remote.to_agent();
         if std::mem::replace(&mut self.is_started, true) && self.agent.remote_credentials() != Some(&remote) {
-            self.agent.ice_restart(self.local.to_agent(), true);
-            (self.remotes, self.nominations) = (Known::default(), Nominations::default());
+            self.forget_pairs();
         }
         self.agent.set_remote_credentials(remote);
         self.check(now);
+    }
+
+    /// All but the candidates that we were told of ourselves is forgotten. The agent would keep those that answers have shown.
+    fn forget_pairs(&mut self) {
+        let is_told = |candidate: &is::Candidate| candidate.kind() != is::CandidateKind::PeerReflexive;
+        let told: Vec<_> = self.agent.local_candidates().filter(is_told).collect();
+        self.agent.ice_restart(self.local.to_agent(), false);
+        for candidate in told {
+            self.agent.add_local_candidate(candidate);
+        }
+        (self.remotes, self.nominations) = (Known::default(), Nominations::default());
+        self.locals.learned = Vec::new();
     }
 
     /// One more address of ours. False: it is of no use.
@@ -261,13 +286,9 @@ impl Ice {
 
     /// One more address of the other side. False: it is of no use, or there are too many.
     pub fn add_remote(&mut self, now: Instant, candidate: &Candidate) -> bool {
-        let is_known = self.remotes.told.contains(&candidate.address);
         let Ok(parsed) = is::Candidate::from_sdp_string(&candidate.to_string()) else { return false };
-        if !is_known && self.remotes.told.len() >= MOST {
+        if !self.remotes.tell(candidate.address) {
             return false;
-        }
-        if !is_known {
-            self.remotes.told.push(candidate.address);
         }
         seed(&mut self.seeds);
         self.agent.add_remote_candidate(parsed);
@@ -355,7 +376,7 @@ impl Ice {
         if !self.remotes.may_learn(source) || mapped.is_some_and(|mapped| !self.locals.may_learn(mapped)) {
             return false;
         }
-        let at = std_time(self.epoch, now);
+        let at = self.epoch.std_or_origin(now);
         seed(&mut self.seeds);
         let packet = StunPacket { proto: Protocol::Udp, source, destination: local, message };
         if !self.agent.handle_packet(at, packet) {
@@ -368,10 +389,13 @@ impl Ice {
     }
 
     /// What a message between these addresses means for the pair in use.
+    ///
+    /// The controlling side may go back to a pair that it has nominated before, and the agent tells of no change then: a
+    /// nominated pair that works takes over as soon as the one in use does not.
     fn follow(&mut self, now: Instant, way: Way, is_answer: bool, is_nomination: bool) {
         let is_nomination = is_nomination && !self.agent.controlling() && self.nominations.is_new(way);
         let is_nominated = is_nomination && self.nominations.nominate(way);
-        if is_nominated || is_answer && self.nominations.answered(way) {
+        if is_nominated || is_answer && self.is_wanted(now, way) {
             self.choose(now, way);
         } else if is_nomination {
             self.hasten();
@@ -379,6 +403,16 @@ impl Ice {
         } else if is_answer && self.pair == Some(way) {
             self.consented(now);
         }
+    }
+
+    /// Whether a pair is to be used now that it has been found to work.
+    fn is_wanted(&mut self, now: Instant, way: Way) -> bool {
+        self.nominations.answered(way) || self.nominations.nominated.contains(&way) && self.is_silent(now)
+    }
+
+    /// Whether there is no pair that has answered lately.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.pair.and(self.consent).is_none_or(|until| until + SILENCE <= now + self.config.consent)
     }
 
     fn choose(&mut self, now: Instant, way: Way) {
@@ -396,7 +430,7 @@ impl Ice {
     }
 
     fn tick(&mut self, now: Instant) {
-        let at = std_time(self.epoch, now);
+        let at = self.epoch.std_or_origin(now);
         seed(&mut self.seeds);
         self.agent.handle_timeout(at);
     }
@@ -448,6 +482,13 @@ impl Ice {
     }
 }
 
+impl fmt::Debug for Ice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, local, pair, .. } = self;
+        f.debug_struct("Ice").field("config", config).field("local", local).field("pair", pair).finish_non_exhaustive()
+    }
+}
+
 impl Nominations {
     /// Whether a pair was not nominated before, and can be.
     fn is_new(&self, way: Way) -> bool {
@@ -482,6 +523,19 @@ impl Known {
         self.told.contains(&address) || self.learned.contains(&address)
     }
 
+    /// False: there are too many.
+    fn tell(&mut self, address: SocketAddr) -> bool {
+        let is_known = self.told.contains(&address);
+        if self.tellings >= MOST_TELLINGS || !is_known && self.told.len() >= MOST {
+            return false;
+        }
+        self.tellings += 1;
+        if !is_known {
+            self.told.push(address);
+        }
+        true
+    }
+
     fn may_learn(&self, address: SocketAddr) -> bool {
         self.learned.len() < MOST || self.has(address)
     }
@@ -513,11 +567,6 @@ fn seed(seeds: &mut Option<Rng>) {
     if let Some(rng) = seeds {
         fastrand::seed(rng.u64());
     }
-}
-
-/// The standard library's moment; beyond what that can hold there is nothing to wait for.
-fn std_time(epoch: Epoch, at: Instant) -> std::time::Instant {
-    epoch.std(at).or_else(|| epoch.std(Instant::ZERO)).unwrap_or_else(|| unreachable!())
 }
 
 /// A candidate of ours as the agent has it: it sends from its base, which for a relayed one is itself.

@@ -76,6 +76,11 @@ impl Epoch {
         self.origin.checked_add(at.since(Instant::ZERO))
     }
 
+    /// The same, and the origin in place of `None`: beyond what the standard library can hold there is nothing to wait for.
+    pub fn std_or_origin(&self, at: Instant) -> std::time::Instant {
+        self.std(at).unwrap_or(self.origin)
+    }
+
     /// What the wall clock showed at the origin.
     pub const fn unix_at_origin(&self) -> Duration {
         self.unix

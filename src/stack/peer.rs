@@ -25,7 +25,7 @@ pub mod str0m;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use engine::{Engine, EngineConfig, IceState, Local, Over, Remote};
+use engine::{Engine, EngineConfig, IceState, Local, MOST_MESSAGE, Over, Remote};
 
 pub use config::PeerConfig;
 pub use crypto::Crypto;
@@ -41,14 +41,14 @@ use crate::wire::outlook::Outlook;
 use crate::wire::sdp::{Description, Password, Setup};
 use crate::wire::signal::Signal;
 
-/// What a foreign peer is told that it may send in one message, in bytes.
-const FOREIGN_MESSAGE: u64 = 256 * 1024;
 /// The code of [`Signal::Error`] for a rule that the other side broke.
 const MISBEHAVED: u8 = 1;
 /// The code of [`Signal::Error`] for a failure of this side.
 const FAILED: u8 = 2;
 /// Candidates of each side that a peer keeps.
 const MOST_CANDIDATES: usize = 64;
+/// Candidates of the other side that an engine is told of until an ICE restart, those told again included.
+const MOST_TELLINGS: usize = 4 * MOST_CANDIDATES;
 
 /// One peer.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub struct Peer {
     /// Relayed candidates that the engine does not know yet.
     held: Vec<Candidate>,
     remotes: Vec<Candidate>,
+    /// How often the engine was told one since the last ICE restart.
+    tellings: usize,
     /// The user name fragment that the engine checks by; another one is a restart.
     theirs: Option<String>,
     gathered: bool,
@@ -94,6 +96,7 @@ impl Peer {
             candidates: Vec::new(),
             held: Vec::new(),
             remotes: Vec::new(),
+            tellings: 0,
             theirs: None,
             gathered: false,
             events: VecDeque::new(),
@@ -353,11 +356,15 @@ impl Peer {
             password: remote.password.expose().to_owned(),
             fingerprint: remote.fingerprint,
             sctp_init: remote.sctp_init.clone(),
+            max_message: remote.max_message,
         };
         if let Err(error) = self.engine.start(cx, &theirs, active) {
             return self.fail(cx, error);
         }
-        self.theirs = Some(remote.ufrag.clone());
+        if self.theirs.as_ref() != Some(&remote.ufrag) {
+            self.theirs = Some(remote.ufrag.clone());
+            (self.remotes, self.tellings) = (Vec::new(), 0);
+        }
         if self.state == State::New {
             self.until = Some(cx.now + self.config.connect);
             self.set_state(State::Checking);
@@ -367,12 +374,16 @@ impl Peer {
         }
     }
 
+    /// One that is told again may have been lost in between, so the engine hears of it again.
     fn on_remote(&mut self, cx: &mut Cx<'_>, candidate: Candidate) {
-        if self.remotes.len() >= MOST_CANDIDATES || !self.engine.add_remote(cx, &candidate) {
+        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
+        let is_known = self.remotes.iter().any(same);
+        let has_room = self.tellings < MOST_TELLINGS && (is_known || self.remotes.len() < MOST_CANDIDATES);
+        if !has_room || !self.engine.add_remote(cx, &candidate) {
             return;
         }
-        let same = |known: &Candidate| (known.kind, known.address) == (candidate.kind, candidate.address);
-        if !self.remotes.iter().any(same) {
+        self.tellings += 1;
+        if !is_known {
             self.events.push_back(Event::Remote(candidate.address));
             self.remotes.push(candidate);
         }
@@ -394,7 +405,7 @@ impl Peer {
         let password = Password::new(password).unwrap_or_else(|_| unreachable!());
         Description {
             sctp_init,
-            max_message: Some(if self.config.partner == Partner::Own { 64 * 1024 } else { FOREIGN_MESSAGE }),
+            max_message: Some(if self.config.partner == Partner::Own { 64 * 1024 } else { MOST_MESSAGE }),
             candidates: self.candidates.clone(),
             end_of_candidates: self.gathered,
             ..Description::offer(ufrag, password, fingerprint)
@@ -451,7 +462,7 @@ impl Peer {
 
     fn fail(&mut self, cx: &mut Cx<'_>, error: String) {
         let end = match self.state {
-            State::Connected | State::Disconnected => End::Closed,
+            State::Connected | State::Disconnected => End::Failed(error),
             _ => End::Handshake(error),
         };
         self.give_up(cx, end);

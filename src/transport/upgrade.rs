@@ -171,6 +171,9 @@ pub enum PeerEnd {
     /// No pair of addresses worked.
     #[error("no pair of addresses worked")]
     Failed,
+    /// It was connected, and what carries it has failed.
+    #[error("it has failed: {0}")]
+    Broken(String),
     /// It was connected, and has fallen silent.
     #[error("it has fallen silent")]
     Silent,

@@ -103,8 +103,8 @@ pub struct WebrtcCounters {
     /// They were not sent: the address has not answered what was sent to it before, or it is a loopback address and ours
     /// is not.
     pub unanswered: u64,
-    /// Messages, and no datagrams: they were larger than a foreign peer or the engine takes, or empty, which the engine
-    /// does not send.
+    /// Messages, and no datagrams: they were larger than a foreign peer or the engine takes, or empty, which `str0m` does
+    /// not send.
     pub unwritten: u64,
 }
 

@@ -23,8 +23,7 @@ fn epoch() -> Epoch {
 }
 
 fn remote(local: &Local) -> Remote {
-    let Local { ufrag, password, fingerprint, sctp_init } = local.clone();
-    Remote { ufrag, password, fingerprint, sctp_init }
+    Remote::from(local)
 }
 
 /// Our peer and str0m's, started; `prepare` does what str0m needs first.

@@ -45,6 +45,22 @@ fn one_whole_description_each_way_is_enough_to_connect() {
 }
 
 #[test]
+fn an_empty_message_reaches_a_foreign_peer() {
+    let mut world = World::new(4);
+    let [ada, bob] = ["ada", "bob"].map(|name| party(&mut world, name));
+    connect(&mut world, ada, bob);
+    world.act(ada, |alone, cx| {
+        let link = alone.links().next().unwrap();
+        for text in ["", "not empty"] {
+            alone.send(cx, link, Kind::Text, text.as_bytes()).unwrap();
+        }
+    });
+    world.run_for(Duration::from_secs(1)).unwrap();
+    let heard = world.act(bob, |alone, cx| [alone.recv(cx), alone.recv(cx)].map(|message| message.unwrap().bytes));
+    assert_eq!(heard, [b"".to_vec(), b"not empty".to_vec()]);
+}
+
+#[test]
 fn peers_on_one_socket_send_by_turns() {
     let mut world = World::new(3);
     let [ada, bob, cem] = ["ada", "bob", "cem"].map(|name| party(&mut world, name));

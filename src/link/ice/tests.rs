@@ -13,6 +13,10 @@ struct Pair {
     wire: VecDeque<(Instant, usize, Outgoing)>,
     loss: f64,
     is_cut: fn(SocketAddr) -> bool,
+    /// Answers to the first are lost.
+    is_deaf: bool,
+    /// What the other side sees in place of the first one's own address.
+    nat: Option<SocketAddr>,
     seen: [Vec<Event>; 2],
     sent: Vec<(Instant, usize, Vec<u8>)>,
 }
@@ -38,7 +42,18 @@ impl Pair {
             Ice::new(&mut rng, epoch(), Config::new(is_controlling), seeds)
         });
         let (now, seen, is_cut) = (Instant::from_nanos(1_000_000_000), Default::default(), |_| false);
-        Self { now, rng, agents, wire: VecDeque::new(), loss: 0.0, is_cut, seen, sent: Vec::new() }
+        Self {
+            now,
+            rng,
+            agents,
+            wire: VecDeque::new(),
+            loss: 0.0,
+            is_cut,
+            is_deaf: false,
+            nat: None,
+            seen,
+            sent: Vec::new(),
+        }
     }
 
     fn connected(seed: u64) -> Self {
@@ -52,14 +67,39 @@ impl Pair {
         act(&mut self.agents[n], self.now);
         while let Some(outgoing) = self.agents[n].poll_transmit() {
             self.sent.push((self.now, n, outgoing.data.clone()));
-            if !self.rng.chance(self.loss) && !(self.is_cut)(outgoing.local) && !(self.is_cut)(outgoing.to) {
-                self.wire.push_back((self.now + WAY, 1 - n, outgoing));
+            if self.passes(n, &outgoing) {
+                self.wire.push_back((self.now + WAY, 1 - n, self.translated(outgoing)));
             }
         }
         self.seen[n].extend(std::iter::from_fn(|| self.agents[n].poll_event()));
         if let Some(deadline) = self.agents[n].deadline() {
             assert!(deadline.at > self.now, "{deadline:?} at {}", self.now);
         }
+    }
+
+    fn passes(&mut self, from: usize, outgoing: &Outgoing) -> bool {
+        let is_unheard = self.is_deaf && from == 1 && outgoing.data[0] == 1;
+        let is_cut = (self.is_cut)(outgoing.local) || (self.is_cut)(outgoing.to);
+        !self.rng.chance(self.loss) && !is_cut && !is_unheard
+    }
+
+    fn translated(&self, outgoing: Outgoing) -> Outgoing {
+        let Some(outside) = self.nat else { return outgoing };
+        let Outgoing { local, to, data } = outgoing;
+        let local = if local == at(FIRST) { outside } else { local };
+        Outgoing { local, to: if to == outside { at(FIRST) } else { to }, data }
+    }
+
+    /// A check of the first one's that nominates its pair, as a browser sends it.
+    fn nomination(&self) -> Vec<u8> {
+        let [first, second] = self.agents.each_ref().map(Ice::local);
+        let name = format!("{}:{}", second.ufrag, first.ufrag);
+        let check = StunMessage::binding_request(&name, is::stun::TransId::new(), true, 7, 1_000, true);
+        let mut data = vec![0; 500];
+        let sign = |key: &[u8], parts: &[&[u8]]| Hmac.sha1_hmac(key, parts);
+        let len = check.to_bytes(Some(second.password.as_bytes()), &mut data, sign).unwrap();
+        data.truncate(len);
+        data
     }
 
     fn start(&mut self) {
@@ -218,14 +258,98 @@ fn after_a_restart_all_is_checked_anew_and_the_old_pair_serves_until_then() {
 fn consent_ends_thirty_seconds_after_the_last_answer_and_comes_back_with_one() {
     let mut pair = Pair::connected(1);
     pair.run_until(10, |_| false);
-    pair.is_cut = |address| address == at(SECOND);
+    pair.is_deaf = true;
     let silent = pair.now;
     let lost = |pair: &Pair| pair.seen[0].contains(&Event::ConsentLost);
     pair.run_until(60, lost).unwrap();
     let time = pair.now - silent;
     assert!((Duration::from_secs(26)..=Duration::from_secs(30)).contains(&time), "{time:?}");
     assert_eq!(pair.agents[0].pair(), None);
-    assert!(pair.seen[0].contains(&Event::State(State::Disconnected)));
+    pair.seen[0].clear();
+    pair.is_deaf = false;
+    let back = |pair: &Pair| pair.seen[0].contains(&Event::Pair(at(FIRST), at(SECOND)));
+    pair.run_until(5, back).unwrap();
+    assert_eq!(pair.agents[0].pair(), Some((at(FIRST), at(SECOND))));
+}
+
+#[test]
+fn a_cut_wire_ends_consent_on_both_sides() {
+    let mut pair = Pair::connected(1);
+    pair.is_cut = |address| address == at(SECOND);
+    pair.run_until(60, |pair| pair.seen.iter().all(|seen| seen.contains(&Event::ConsentLost))).unwrap();
+    assert!(pair.are_both(|agent| agent.pair().is_none()));
+    assert!(pair.seen.iter().all(|seen| seen.contains(&Event::State(State::Disconnected))));
+}
+
+#[test]
+fn a_pair_that_the_controlling_side_went_back_to_is_used_once_the_other_one_dies() {
+    let mut pair = Pair::connected(1);
+    pair.with(0, |agent, now| _ = agent.add_local(now, &host(OTHER)));
+    pair.with(1, |agent, now| _ = agent.add_remote(now, &host(OTHER)));
+    pair.run_until(2, |_| false);
+    let nomination = pair.nomination();
+    pair.with(1, |agent, now| assert!(agent.receive(now, at(SECOND), at(OTHER), &nomination)));
+    let ways = [OTHER, FIRST].map(|address| Some((at(SECOND), at(address))));
+    pair.run_until(2, |pair| pair.agents[1].pair() == ways[0]).unwrap();
+    pair.run_until(5, |_| false);
+    assert_eq!(pair.agents[1].pair(), ways[0], "the other side has not left it for good");
+    pair.is_cut = |address| address == at(OTHER);
+    let time = pair.run_until(40, |pair| pair.agents[1].pair() == ways[1]).unwrap();
+    assert!(time <= Duration::from_secs(15), "{time:?}");
+    assert!(!pair.seen[1].contains(&Event::ConsentLost));
+}
+
+#[test]
+fn a_pair_that_the_controlling_side_went_back_to_is_used_once_the_address_of_the_other_one_is_gone() {
+    let mut pair = Pair::connected(1);
+    pair.with(1, |agent, now| _ = agent.add_local(now, &host(OTHER)));
+    pair.with(0, |agent, now| _ = agent.add_remote(now, &host(OTHER)));
+    pair.run_until(2, |_| false);
+    let nomination = pair.nomination();
+    pair.with(1, |agent, now| assert!(agent.receive(now, at(OTHER), at(FIRST), &nomination)));
+    pair.run_until(2, |pair| pair.agents[1].pair() == Some((at(OTHER), at(FIRST)))).unwrap();
+    pair.with(1, |agent, now| agent.remove_local(now, &host(OTHER)));
+    let back = |pair: &Pair| pair.agents[1].pair() == Some((at(SECOND), at(FIRST)));
+    let time = pair.run_until(10, back).unwrap();
+    assert!(time <= Duration::from_secs(4), "{time:?}");
+}
+
+#[test]
+fn a_candidate_that_is_told_again_and_again_is_kept_so_often_only() {
+    let mut pair = Pair::new(1, [true, false]);
+    // Without an address of its own it has no pairs, so each is new to the agent.
+    let agent = &mut pair.agents[0];
+    agent.start(pair.now, &Credentials::draw(&mut pair.rng));
+    let taken = (0..10_000).filter(|_| agent.add_remote(pair.now, &host(SECOND))).count();
+    assert_eq!((taken, agent.agent.remote_candidates().count()), (MOST_TELLINGS, MOST_TELLINGS));
+    agent.start(pair.now, &Credentials::draw(&mut pair.rng));
+    assert!(agent.add_remote(pair.now, &host(SECOND)), "after a restart");
+}
+
+#[test]
+fn addresses_that_a_nat_gave_are_forgotten_by_a_restart() {
+    let mut pair = Pair::connected(1);
+    let mut rng = Rng::from_u64(9);
+    for port in 1..=2 * MOST as u16 {
+        pair.nat = Some(([203, 0, 113, 7], port).into());
+        pair.agents.iter_mut().for_each(|agent| agent.restart(&mut rng));
+        pair.wire.clear();
+        pair.start();
+        pair.seen = Default::default();
+        let is_up = |event: &Event| matches!(event, Event::State(State::Connected | State::Completed));
+        let time = pair.run_until(3, |pair| pair.seen.iter().all(|seen| seen.iter().any(is_up)));
+        assert!(time.is_some(), "restart {port}: {:?}", pair.seen);
+        let known = pair.agents[0].agent.local_candidates().count();
+        assert!(known <= 2, "restart {port}: {known}");
+    }
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let agents = Pair::connected(1).agents;
+    let shown = format!("{agents:?} {:?}", agents[0].local());
+    assert!(shown.contains(&agents[0].local().ufrag));
+    assert!(agents.iter().all(|agent| !shown.contains(&agent.local().password)), "{shown}");
 }
 
 #[test]

@@ -42,6 +42,12 @@ impl Association {
         self.outbound.want_room();
     }
 
+    /// The largest message that the peer takes in, in bytes, as its description says (RFC 8841, section 6.1); in place of
+    /// [`Config::peer_max_message`](super::Config::peer_max_message).
+    pub const fn set_peer_max_message(&mut self, bytes: usize) {
+        self.config.peer_max_message = bytes;
+    }
+
     /// Writes a message: whole or, answering `false`, not at all. That is when it is larger than
     /// [`room`](Self::room) or [`Config::peer_max_message`](super::Config::peer_max_message), or the channel is not
     /// open or has not even been asked for yet. Before the association stands messages wait for it.

@@ -34,9 +34,11 @@ impl Association {
 
     /// Does what can be done for channels that wait for data to move.
     pub(super) fn settle_channels(&mut self, now: Instant) {
-        for stream in self.channels.take_pending() {
-            self.settle_channel(now, stream);
+        let pending = self.channels.take_pending();
+        for stream in &pending {
+            self.settle_channel(now, *stream);
         }
+        self.channels.give_back(pending);
     }
 
     fn settle_channel(&mut self, now: Instant, stream: u16) {

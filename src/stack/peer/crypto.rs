@@ -89,8 +89,7 @@ impl Crypto {
     }
 
     pub(super) fn std(&self, at: Instant) -> std::time::Instant {
-        // Beyond what the standard library's clock can hold there is nothing to wait for.
-        self.0.epoch.std(at).or_else(|| self.0.epoch.std(Instant::ZERO)).unwrap_or_else(|| unreachable!())
+        self.0.epoch.std_or_origin(at)
     }
 
     /// Our moment; none for an engine's "never", which lies decades ahead.

@@ -117,7 +117,7 @@ const OVERHEAD: usize = 40;
 const DATAGRAM: usize = 1_200;
 /// Bytes of the longest datagram that is tried.
 const MOST_DATAGRAM: usize = 1_480;
-/// Addresses of relays that are known, of both sides.
+/// Addresses of relays that are known, of both sides; of more the oldest is forgotten.
 const MOST_RELAYED: usize = 64;
 
 /// One peer.
@@ -224,7 +224,7 @@ impl Data {
     /// # Errors
     /// In words: the other side's INIT chunk can't be read.
     pub fn start(&mut self, cx: &mut Cx<'_>, remote: &Remote, is_active: bool) -> Result<(), String> {
-        self.now = cx.now;
+        self.advance(cx.now);
         if matches!(self.dtls, Stage::New) {
             self.is_client = is_active;
             self.begin_association(cx.now, remote)?;
@@ -237,6 +237,7 @@ impl Data {
     }
 
     fn begin_association(&mut self, now: Instant, remote: &Remote) -> Result<(), String> {
+        self.sctp.set_peer_max_message(remote.most_message());
         match remote.sctp_init.as_ref().filter(|_| self.config.partner == Partner::Own) {
             Some(init) => self.sctp.start_with(now, init, self.is_client).map_err(|error| error.to_string())?,
             None => self.sctp.listen(self.is_client),
@@ -246,7 +247,9 @@ impl Data {
                 self.channels.add(spec);
             }
         }
-        self.open_waiting(now);
+        while let Err(place) = self.open_waiting(now) {
+            self.events.push_back(Event::ChannelClosed(place));
+        }
         Ok(())
     }
 
@@ -259,7 +262,7 @@ impl Data {
 
     /// One more address of ours. False: it is of no use.
     pub fn add_local(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
-        self.now = cx.now;
+        self.advance(cx.now);
         self.note_relayed(candidate);
         let is_added = self.ice.add_local(cx.now, candidate);
         self.settle();
@@ -268,14 +271,14 @@ impl Data {
 
     /// An address of ours that is gone.
     pub fn remove_local(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) {
-        self.now = cx.now;
+        self.advance(cx.now);
         self.ice.remove_local(cx.now, candidate);
         self.settle();
     }
 
     /// One more address of the other side. False: it is of no use, or there are too many.
     pub fn add_remote(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
-        self.now = cx.now;
+        self.advance(cx.now);
         self.note_relayed(candidate);
         let is_added = self.ice.add_remote(cx.now, candidate);
         self.settle();
@@ -284,7 +287,7 @@ impl Data {
 
     /// Checks a pair now, if one waits.
     pub fn check(&mut self, cx: &mut Cx<'_>) {
-        self.now = cx.now;
+        self.advance(cx.now);
         self.ice.check(cx.now);
         self.settle();
     }
@@ -292,7 +295,7 @@ impl Data {
     /// Takes in one datagram, which is decrypted in place; `local` is the base of the candidate that it came to. Marks of
     /// congestion change nothing yet: no sender of data channels sets the bits that allow them.
     pub fn receive(&mut self, cx: &mut Cx<'_>, local: SocketAddr, source: SocketAddr, _: Option<Ecn>, data: &mut [u8]) {
-        self.now = cx.now;
+        self.advance(cx.now);
         match Carried::of(data) {
             _ if self.is_over => self.dropped += 1,
             Carried::Stun => _ = self.ice.receive(cx.now, local, source, data),
@@ -316,14 +319,7 @@ impl Data {
     /// Lets time pass.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         self.now = cx.now;
-        self.ice.on_timeout(cx.now);
-        if let Stage::Begun(dtls) = &mut self.dtls {
-            dtls.on_timeout(cx.now);
-        }
-        if self.can_send() {
-            self.sctp.on_timeout(cx.now);
-        }
-        self.settle();
+        self.pass();
     }
 
     /// When [`Self::on_timeout`] is due. What waits to be taken out needs no time-out.
@@ -331,10 +327,36 @@ impl Data {
         if self.is_over {
             return None;
         }
+        self.deadlines().filter(|deadline| deadline.at > self.now).min_by_key(|deadline| deadline.at)
+    }
+
+    /// It is so late now. What has fallen due is done first, for [`Self::deadline`] tells only of what is to come, and
+    /// a call may be ahead of the time-out.
+    fn advance(&mut self, now: Instant) {
+        if now > self.now {
+            self.now = now;
+            if self.deadlines().any(|deadline| deadline.at <= now) {
+                self.pass();
+            }
+        }
+    }
+
+    fn pass(&mut self) {
+        let now = self.now;
+        self.ice.on_timeout(now);
+        if let Stage::Begun(dtls) = &mut self.dtls {
+            dtls.on_timeout(now);
+        }
+        if self.can_send() {
+            self.sctp.on_timeout(now);
+        }
+        self.settle();
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Deadline> {
         let dtls = if let Stage::Begun(dtls) = &self.dtls { dtls.deadline() } else { None };
         let sctp = self.sctp.deadline().filter(|_| self.can_send());
-        let parts = [self.ice.deadline(), dtls, sctp].into_iter().flatten();
-        parts.filter(|deadline| deadline.at > self.now).min_by_key(|deadline| deadline.at)
+        [self.ice.deadline(), dtls, sctp].into_iter().flatten()
     }
 
     /// What has happened. To be asked until there is nothing, before each [`Self::poll_message`].
@@ -354,7 +376,7 @@ impl Data {
 
     /// The next message of a channel that is not held, lent until the peer is used again.
     pub fn poll_message(&mut self, cx: &Cx<'_>) -> Option<Message<'_>> {
-        self.now = cx.now;
+        self.advance(cx.now);
         let message = self.sctp.recv(cx.now)?;
         let channel = self.channels.place(message.stream)?;
         Some(Message { channel, is_binary: message.is_binary, bytes: message.bytes })
@@ -367,37 +389,40 @@ impl Data {
         }
     }
 
-    /// Opens a channel towards a foreign peer; [`Event::Open`] follows. None: there are too many, or the number is taken.
+    /// Opens a channel towards a foreign peer; [`Event::Open`] follows, or [`Event::ChannelClosed`] if the other side's
+    /// description shows that it can't be. None: there are too many, or the number is taken.
     pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
-        self.now = cx.now;
+        self.advance(cx.now);
+        // What is closed for the association still has its place here, and may have its id.
+        self.settle_association();
         let is_taken = spec.negotiated.is_some_and(|stream| self.channels.place(stream).is_some());
         if is_taken || self.channels.len() >= MOST_CHANNELS || self.is_over {
             return None;
         }
         let place = self.channels.add(spec);
-        if !matches!(self.dtls, Stage::New) {
-            self.open_waiting(cx.now);
-        }
+        let is_open = matches!(self.dtls, Stage::New) || self.open_waiting(cx.now).is_ok();
         self.settle();
-        self.channels.has(place).then_some(place)
+        is_open.then_some(place)
     }
 
-    /// Asks the association for channels that wait for it to begin.
-    fn open_waiting(&mut self, now: Instant) {
+    /// Asks the association for channels that wait for it to begin; it ends with the first that it does not open.
+    fn open_waiting(&mut self, now: Instant) -> Result<(), usize> {
         while let Some(Opening { place, config }) = self.channels.next_opening() {
-            match self.sctp.open(now, config) {
-                Ok(stream) => self.channels.assign(place, stream),
-                Err(_) => self.channels.remove(place),
-            }
+            let Ok(stream) = self.sctp.open(now, config) else {
+                self.channels.remove(place);
+                return Err(place);
+            };
+            self.channels.assign(place, stream);
         }
         if self.channels.is_connected() {
             self.tell_negotiated();
         }
+        Ok(())
     }
 
     /// Closes a channel of a foreign peer.
     pub fn close_channel(&mut self, cx: &mut Cx<'_>, channel: usize) {
-        self.now = cx.now;
+        self.advance(cx.now);
         if let Some(stream) = self.channels.stream(channel) {
             self.sctp.close_channel(cx.now, stream);
         }
@@ -414,9 +439,10 @@ impl Data {
         self.is_full = true;
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message, perhaps an empty one, that fits [`Self::room`]. False: it was not taken, as one that is larger
+    /// than [`Remote::max_message`].
     pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
-        self.now = cx.now;
+        self.advance(cx.now);
         let Some(stream) = self.channels.stream(channel) else { return false };
         self.sctp.write(cx.now, stream, is_binary, message)
     }
@@ -476,6 +502,8 @@ impl Data {
 
     fn on_ice(&mut self, event: ice::Event) {
         match event {
+            // Without consent there is no pair, whatever the agent takes one for.
+            ice::Event::State(IceState::Connected | IceState::Completed) if self.has_lost_consent => {}
             ice::Event::State(state) => self.events.push_back(Event::Ice(state)),
             ice::Event::Pair(local, remote) => self.on_pair(local, remote),
             ice::Event::ConsentLost => {
@@ -492,13 +520,21 @@ impl Data {
         self.begin_dtls();
         let is_relayed = self.relayed.contains(&local) || self.relayed.contains(&remote);
         self.sctp.on_path(self.now, !is_relayed);
+        if self.can_send() {
+            // Its clocks have rested; what fell due meanwhile would not be told of again.
+            self.sctp.on_timeout(self.now);
+        }
     }
 
     /// A relay adds to each datagram, so larger ones are not tried over it.
     fn note_relayed(&mut self, candidate: &Candidate) {
-        if candidate.kind == CandidateKind::Relayed && self.relayed.len() < MOST_RELAYED {
-            self.relayed.push(candidate.address);
+        if candidate.kind != CandidateKind::Relayed || self.relayed.contains(&candidate.address) {
+            return;
         }
+        if self.relayed.len() >= MOST_RELAYED {
+            self.relayed.remove(0);
+        }
+        self.relayed.push(candidate.address);
     }
 
     /// DTLS begins, if it waits for that.
@@ -537,7 +573,12 @@ impl Data {
         }
     }
 
+    /// A partner of this library has all its channels from the beginning.
     fn on_open(&mut self, opened: sctp::Opened) {
+        if self.config.partner == Partner::Own && opened.is_by_peer {
+            self.dropped += 1;
+            return self.sctp.close_channel(self.now, opened.stream);
+        }
         let place = self.channels.place_of(opened.stream);
         self.events.push_back(Event::Open(place, opened.label));
     }

@@ -12,6 +12,7 @@
 //!
 //! *Room before write*: [`Engine::room`] is to be asked first. A message is taken whole or not at all.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::crypto::Crypto;
@@ -103,8 +104,13 @@ impl EngineConfig {
     }
 }
 
-/// What a peer's own side of a description says.
-#[derive(Debug, Clone)]
+/// What a foreign peer is told that it may send in one message, in bytes; no engine takes a larger one.
+pub const MOST_MESSAGE: u64 = 256 * 1024;
+/// What is taken by who says nothing of it, in bytes (RFC 8841, section 6.1).
+const UNSAID_MESSAGE: usize = 64 * 1024;
+
+/// What a peer's own side of a description says. The password isn't shown.
+#[derive(Clone)]
 pub struct Local {
     /// ICE user name fragment.
     pub ufrag: String,
@@ -116,8 +122,8 @@ pub struct Local {
     pub sctp_init: Option<Vec<u8>>,
 }
 
-/// What the other side's description says.
-#[derive(Debug, Clone)]
+/// What the other side's description says. The password isn't shown.
+#[derive(Clone)]
 pub struct Remote {
     /// ICE user name fragment.
     pub ufrag: String,
@@ -127,12 +133,38 @@ pub struct Remote {
     pub fingerprint: [u8; 32],
     /// The SCTP INIT chunk, from a partner of this library.
     pub sctp_init: Option<Vec<u8>>,
+    /// The largest message that it takes, in bytes; 0: any. None is said: 64 KiB (RFC 8841, section 6.1).
+    pub max_message: Option<u64>,
+}
+
+impl Remote {
+    /// Bytes that a message to it may have.
+    pub(super) fn most_message(&self) -> usize {
+        match self.max_message {
+            None => UNSAID_MESSAGE,
+            Some(0) => usize::MAX,
+            Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ufrag, max_message, .. } = self;
+        f.debug_struct("Remote").field("ufrag", ufrag).field("max_message", max_message).finish_non_exhaustive()
+    }
 }
 
 impl From<&Local> for Remote {
     fn from(local: &Local) -> Self {
         let Local { ufrag, password, fingerprint, sctp_init } = local.clone();
-        Self { ufrag, password, fingerprint, sctp_init }
+        Self { ufrag, password, fingerprint, sctp_init, max_message: Some(MOST_MESSAGE) }
     }
 }
 
@@ -281,7 +313,7 @@ impl Engine {
         either!(self, engine => engine.remove_local(cx, candidate));
     }
 
-    /// One more address of the other side. False: it is of no use to the engine.
+    /// One more address of the other side. False: it is of no use to the engine, or there are too many.
     pub fn add_remote(&mut self, cx: &mut Cx<'_>, candidate: &Candidate) -> bool {
         either!(self, engine => engine.add_remote(cx, candidate))
     }
@@ -333,7 +365,8 @@ impl Engine {
         either!(self, engine => engine.hold(channel, is_held));
     }
 
-    /// Opens a channel towards a foreign peer; [`Event::Open`] follows. None: there are too many.
+    /// Opens a channel towards a foreign peer; [`Event::Open`] follows, or [`Event::ChannelClosed`] where the other side's
+    /// description leaves no room for it. None: there are too many.
     pub fn open_channel(&mut self, cx: &mut Cx<'_>, spec: ChannelSpec) -> Option<usize> {
         either!(self, engine => engine.open_channel(cx, spec))
     }
@@ -353,7 +386,8 @@ impl Engine {
         either!(self, engine => engine.want_room());
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message that fits [`Self::room`]. False: it was not taken, as one that the other side does not take,
+    /// and as an empty one by `str0m`.
     pub fn write(&mut self, cx: &mut Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
         either!(self, engine => engine.write(cx, channel, is_binary, message))
     }

@@ -38,6 +38,8 @@ pub enum End {
     Unconnected,
     /// A pair worked, but DTLS did not connect over it.
     Handshake(String),
+    /// It was connected, and its DTLS or SCTP has failed since: why.
+    Failed(String),
     /// No pair works any more.
     Silent,
     /// The other side broke a rule.
@@ -73,7 +75,7 @@ impl End {
             Self::Closed => "closed",
             Self::Unanswered => "no answer",
             Self::Unconnected => "no pair of addresses worked",
-            Self::Handshake(error) | Self::Misbehaved(error) => error,
+            Self::Handshake(error) | Self::Failed(error) | Self::Misbehaved(error) => error,
             Self::Silent => "silence",
         }
     }

@@ -14,7 +14,8 @@
 //! SCTP here walks over all of it. What is received can't be stopped: more than [`EngineConfig::inbox`] waiting bytes
 //! end the peer.
 //!
-//! *Bounds.* Remote candidates and the datagrams sent to addresses that have not answered are counted by whoever owns
+//! *Bounds.* [`MOST_REMOTES`] remote candidates in the life of a peer, for the engine forgets none at an ICE restart; those
+//! until a restart and the datagrams sent to addresses that have not answered are counted by whoever owns
 //! the peer. What the engine does not accept from the network is a counted drop; an error of its own ends the peer.
 //!
 //! # Determinism
@@ -38,7 +39,8 @@ use str0m::{Candidate as RtcCandidate, Event as RtcEvent, IceConnectionState, Ic
 
 use super::crypto::Crypto;
 use super::engine::{
-    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, Message, Over, Partner, Remote, Sent, Version,
+    ChannelSpec, EngineConfig, Event, IceState, Local, MOST_CHANNELS, MOST_MESSAGE, Message, Over, Partner, Remote,
+    Sent, Version,
 };
 #[cfg(feature = "sim")]
 use crate::link::dtls::seeded;
@@ -59,10 +61,11 @@ const MTU: usize = 1150;
 const CHECK: Duration = Duration::from_millis(100);
 /// Times that a check is sent.
 const CHECKS: usize = 7;
-/// What a foreign peer is told that it may send in one message.
-const MESSAGE: u32 = 256 * 1024;
 /// Rounds of a time-out that is due at once, after which the engine is left alone until something happens.
 const ROUNDS: usize = 16;
+
+/// Remote candidates that an engine is told of.
+pub const MOST_REMOTES: usize = 1_024;
 
 /// A datagram to be sent.
 #[derive(Debug)]
@@ -90,6 +93,10 @@ pub struct Str0m {
     transmits: VecDeque<Outgoing>,
     events: VecDeque<Event>,
     inbox: Inbox,
+    /// Remote candidates that the engine was told of.
+    remotes: usize,
+    /// Bytes of the largest message that the other side takes.
+    most_message: usize,
     pair: Option<(SocketAddr, SocketAddr)>,
     asked: Asked,
     is_over: bool,
@@ -132,6 +139,8 @@ impl Str0m {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             inbox: Inbox::default(),
+            remotes: 0,
+            most_message: 0,
             pair: None,
             asked: Asked::default(),
             is_over: false,
@@ -152,6 +161,7 @@ impl Str0m {
     /// The engine's, in words.
     pub fn start(&mut self, cx: &Cx<'_>, remote: &Remote, is_active: bool) -> Result<(), String> {
         let creds = IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() };
+        self.most_message = remote.most_message();
         if std::mem::replace(&mut self.is_started, true) {
             self.touch(cx, |rtc| rtc.direct_api().set_remote_ice_credentials(creds));
             return Ok(());
@@ -203,9 +213,13 @@ impl Str0m {
         self.touch(cx, |rtc| rtc.direct_api().invalidate_candidate(&candidate));
     }
 
-    /// One more address of the other side. False: it is of no use to the engine.
+    /// One more address of the other side. False: it is of no use to the engine, or there are too many.
     pub fn add_remote(&mut self, cx: &Cx<'_>, candidate: &Candidate) -> bool {
         let Ok(candidate) = RtcCandidate::from_sdp_string(&candidate.to_string()) else { return false };
+        if self.remotes >= MOST_REMOTES {
+            return false;
+        }
+        self.remotes += 1;
         self.touch(cx, |rtc| rtc.add_remote_candidate(candidate));
         true
     }
@@ -318,8 +332,11 @@ impl Str0m {
         self.is_full = true;
     }
 
-    /// Writes one message that fits [`Self::room`]. False: it was not taken.
+    /// Writes one message that fits [`Self::room`]. False: it was not taken; the engine can't send an empty one.
     pub fn write(&mut self, cx: &Cx<'_>, channel: usize, is_binary: bool, message: &[u8]) -> bool {
+        if message.is_empty() || message.len() > self.most_message {
+            return false;
+        }
         let Some(id) = self.channels.get(channel).copied().flatten() else { return false };
         self.touch(cx, |rtc| {
             let written = rtc.channel(id).map(|mut channel| channel.write(is_binary, message));
@@ -497,7 +514,7 @@ fn rtc_config(crypto: &Crypto, version: Version, creds: IceCreds) -> RtcConfig {
         .set_local_ice_credentials(creds)
         .set_dtls_version(version)
         .set_sctp_max_buffered_amount(4 * WINDOW)
-        .set_sctp_max_message_size(MESSAGE)
+        .set_sctp_max_message_size(MOST_MESSAGE as u32)
         .set_mtu(MTU..=MTU + 130)
         .clear_codecs();
     config.set_initial_stun_rto(CHECK);

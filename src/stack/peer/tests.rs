@@ -102,3 +102,63 @@ fn an_offer_with_other_credentials_is_answered_by_others_and_nothing_is_lost() {
         assert_eq!(pair.peers.each_ref().map(Peer::state), [State::Connected; 2]);
     }
 }
+
+fn host(last: u16) -> Candidate {
+    Candidate::new(CandidateKind::Host, ([198, 51, 100, 1], 1_000 + last).into(), None)
+}
+
+#[test]
+fn restarts_with_other_addresses_each_are_connected_over_those() {
+    for engine in ENGINES.iter().copied() {
+        let mut pair = Pair::new(engine);
+        pair.run_for(Duration::from_secs(2));
+        for round in 0..12 {
+            let before = pair.peers[1].candidates().to_vec();
+            for last in 0..6 {
+                pair.with(1, |peer, cx| peer.add_local(cx, &host(6 * round + last)));
+            }
+            before.iter().for_each(|candidate| pair.with(1, |peer, cx| peer.remove_local(cx, candidate)));
+            pair.with(0, |peer, cx| peer.signal(cx, &Signal::Restart { attempt: 1 }));
+            pair.run_for(Duration::from_secs(2));
+            for last in 0..6 {
+                let address = host(6 * round + last).address;
+                let is_known = pair.peers[0].remotes().iter().any(|remote| remote.address == address);
+                assert!(is_known, "{engine:?}, restart {round}: {address}");
+            }
+        }
+        pair.say(b"here");
+        assert_eq!(pair.heard, [[b"here".to_vec()], [b"here".to_vec()]], "{engine:?}");
+    }
+}
+
+#[test]
+fn an_engine_hears_of_no_more_candidates_than_the_bound_says() {
+    let mut pair = Pair::new(EngineKind::Data);
+    pair.run_for(Duration::from_secs(2));
+    let ufrag = pair.peers[1].ufrag().to_owned();
+    for _ in 0..40 {
+        // Offers of the same credentials, which are no restarts.
+        let mut offer = pair.peers[1].describe();
+        offer.candidates = (0..32).map(host).collect();
+        let sdp = offer.to_sdp(1, 9);
+        let kind = crate::wire::signal::DescriptionKind::Offer;
+        pair.with(0, |peer, cx| peer.signal(cx, &Signal::Description { attempt: 1, kind, sdp: &sdp }));
+    }
+    let peer = &pair.peers[0];
+    assert_eq!((peer.theirs.as_ref(), peer.tellings), (Some(&ufrag), MOST_TELLINGS));
+}
+
+#[test]
+fn what_has_failed_after_it_was_connected_says_why() {
+    let mut pair = Pair::new(EngineKind::Data);
+    pair.run_for(Duration::from_secs(2));
+    pair.with(0, |peer, cx| {
+        let why = "the peer does not answer".to_owned();
+        peer.on_engine(cx, engine::Event::Over(Over::Failed(why.clone())));
+        let told: Vec<_> = std::iter::from_fn(|| peer.poll_event(cx)).collect();
+        assert!(told.contains(&Event::Over(End::Failed(why.clone()))), "{told:?}");
+        let signals = told.iter().filter_map(|event| if let Event::Signal(bytes) = event { Some(bytes) } else { None });
+        let texts: Vec<_> = signals.map(|bytes| format!("{:?}", Signal::decode(bytes, 1_024))).collect();
+        assert!(texts.iter().any(|text| text.contains(&why)), "{texts:?}");
+    });
+}

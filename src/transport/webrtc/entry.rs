@@ -11,8 +11,11 @@ use crate::machine::payload::{Flow, Kind, Payload, Upper};
 use crate::stack::gather::Gatherer;
 use crate::stack::peer::{BULK, Partner, Peer, QUICK, State};
 
-/// Addresses towards which bytes are counted; towards more nothing is sent until some of them answer.
+/// Addresses towards which bytes are counted, more than are checked between two ICE restarts; of more the oldest is
+/// forgotten.
 const MOST_UNANSWERED: usize = 128;
+/// Permissions of relays that a peer has at a time; of more the oldest is given up.
+const MOST_PERMITTED: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -120,8 +123,9 @@ impl Entry {
             *sent += bytes;
             return *sent <= most;
         }
-        let fits = self.unanswered.len() < MOST_UNANSWERED && bytes <= most;
+        let fits = bytes <= most;
         if fits {
+            self.unanswered.drain(..(self.unanswered.len() + 1).saturating_sub(MOST_UNANSWERED));
             self.unanswered.push((to, bytes));
         }
         fits
@@ -131,7 +135,7 @@ impl Entry {
     pub(super) fn heard(&mut self, from: SocketAddr, data: &[u8]) {
         let known = self.unanswered.iter().position(|(address, _)| *address == from);
         if let Some(at) = known.filter(|_| self.is_signed(data)) {
-            self.unanswered.swap_remove(at);
+            self.unanswered.remove(at);
             if self.unanswered.is_empty() {
                 self.unanswered = Vec::new();
             }
@@ -155,8 +159,19 @@ impl Entry {
     /// Has a relay let an address in.
     pub(super) fn permit(&mut self, cx: &mut Cx<'_>, gatherer: &mut Gatherer, relayed: SocketAddr, remote: SocketAddr) {
         if can_reach(relayed, remote) && !self.permitted.contains(&(relayed, remote)) {
+            if self.permitted.len() >= MOST_PERMITTED {
+                self.forbid_oldest(cx, gatherer);
+            }
             self.permitted.push((relayed, remote));
             gatherer.permit(cx, relayed, remote);
+        }
+    }
+
+    fn forbid_oldest(&mut self, cx: &mut Cx<'_>, gatherer: &mut Gatherer) {
+        let pair = self.peer.pair();
+        if let Some(at) = self.permitted.iter().position(|way| Some(*way) != pair) {
+            let (relayed, remote) = self.permitted.remove(at);
+            gatherer.forbid(cx, relayed, remote);
         }
     }
 
@@ -179,4 +194,39 @@ impl Entry {
 /// unless we are there.
 const fn can_reach(from: SocketAddr, to: SocketAddr) -> bool {
     from.is_ipv4() == to.is_ipv4() && (from.ip().is_loopback() || !to.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::machine::ids::Ids;
+    use crate::machine::rng::Rng;
+    use crate::machine::time::{Epoch, Instant};
+    use crate::stack::peer::{Crypto, PeerConfig};
+
+    fn at(port: usize) -> SocketAddr {
+        ([192, 0, 2, 1], port as u16).into()
+    }
+
+    #[test]
+    fn what_was_sent_to_the_oldest_of_too_many_addresses_is_forgotten() {
+        #[allow(clippy::disallowed_methods, reason = "any moment will do; nothing depends on it")]
+        let epoch = Epoch::new(std::time::Instant::now(), Duration::from_secs(1_700_000_000));
+        let (mut rng, mut ids) = (Rng::from_u64(1), Ids::new());
+        let crypto = Crypto::new(epoch, &mut rng).unwrap();
+        let mut cx = Cx { now: Instant::ZERO, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
+        let config = PeerConfig::new(Partner::Own, true);
+        let peer = Peer::new(&mut cx, &crypto, 1, config, std::iter::empty()).unwrap();
+        let mut entry = Entry::new(peer, Partner::Own);
+        for port in 1..=2 * MOST_UNANSWERED {
+            assert!(entry.may_send(at(9), at(port), 800, 1_000), "{port}");
+            assert!(!entry.may_send(at(9), at(port), 800, 1_000), "{port}");
+        }
+        assert_eq!(entry.unanswered.len(), MOST_UNANSWERED);
+        assert!(
+            !entry.may_send(at(9), at(MOST_UNANSWERED + 1), 800, 1_000) && entry.may_send(at(9), at(1), 800, 1_000)
+        );
+    }
 }

@@ -29,6 +29,7 @@ pub(super) fn end(end: End) -> PeerEnd {
         End::Unanswered => PeerEnd::Unanswered,
         End::Unconnected => PeerEnd::Failed,
         End::Handshake(text) => PeerEnd::HandshakeFailed(text),
+        End::Failed(text) => PeerEnd::Broken(text),
         End::Silent => PeerEnd::Silent,
         End::Misbehaved(text) => PeerEnd::Misbehaved(text),
     }

@@ -76,7 +76,7 @@ struct Written<'a, 'b> {
 impl Written<'_, '_> {
     fn write(&mut self, kind: Kind, message: &[u8]) {
         let is_binary = kind == Kind::Binary;
-        self.is_written = !message.is_empty() && self.peer.write(self.cx, self.channel, is_binary, message);
+        self.is_written = self.peer.write(self.cx, self.channel, is_binary, message);
     }
 }
 

@@ -68,7 +68,7 @@ impl Str0m {
         self.rtc.add_local_candidate(ours);
         self.rtc.add_remote_candidate(theirs);
         let mut api = self.rtc.direct_api();
-        let Remote { ufrag, password, fingerprint, sctp_init } = remote.clone();
+        let Remote { ufrag, password, fingerprint, sctp_init, .. } = remote.clone();
         api.set_ice_controlling(false);
         api.set_remote_ice_credentials(IceCreds { ufrag, pass: password });
         api.set_remote_fingerprint(Fingerprint { hash_func: "sha-256".to_owned(), bytes: fingerprint.to_vec() });

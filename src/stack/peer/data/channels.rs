@@ -113,10 +113,6 @@ impl Channels {
         Some(place)
     }
 
-    pub(super) fn has(&self, place: usize) -> bool {
-        self.places.get(place).is_some_and(|place| *place != Place::Free)
-    }
-
     /// Places that are taken.
     pub(super) fn len(&self) -> usize {
         self.places.iter().filter(|place| **place != Place::Free).count()

@@ -7,7 +7,7 @@ impl Data {
     /// Tells the other side that it is over, as far as that can be sent at once: what may go, then an ABORT, then a
     /// close_notify.
     pub fn close(&mut self, cx: &Cx<'_>) {
-        self.now = cx.now;
+        self.advance(cx.now);
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }

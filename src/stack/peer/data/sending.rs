@@ -10,7 +10,7 @@ use crate::stack::peer::engine::Sent;
 impl Data {
     /// Appends datagrams to `out`, `most` bytes of them or a single one. None: nothing is to be sent now.
     pub fn poll_transmit(&mut self, cx: &Cx<'_>, out: &mut Vec<u8>, most: usize) -> Option<Sent> {
-        self.now = cx.now;
+        self.advance(cx.now);
         if let Some(check) = self.ice.poll_transmit() {
             let (local, to, segment) = (check.local, check.to, check.data.len());
             out.extend_from_slice(&check.data);

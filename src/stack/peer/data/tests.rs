@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "campaigns are asked for by the environment")]
 
+mod channels;
 mod loss;
 mod mutated;
 mod world;

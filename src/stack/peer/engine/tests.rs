@@ -22,6 +22,8 @@ struct Pair {
     seen: [Vec<Event>; 2],
     heard: [Vec<Vec<u8>>; 2],
     log: Vec<(Instant, usize, usize)>,
+    /// The largest message that each says it takes.
+    takes: [Option<u64>; 2],
 }
 
 /// Which engines meet.
@@ -53,7 +55,8 @@ impl Pair {
             Engine::new(&mut cx, crypto[n], config).unwrap()
         });
         let (delay, wire, seen) = (Duration::from_millis(25), VecDeque::new(), [Vec::new(), Vec::new()]);
-        Self { now, rng, ids, peers, delay, loss: 0.0, wire, seen, heard: [Vec::new(), Vec::new()], log: Vec::new() }
+        let (heard, takes) = ([Vec::new(), Vec::new()], [Some(MOST_MESSAGE); 2]);
+        Self { now, rng, ids, peers, delay, loss: 0.0, wire, seen, heard, log: Vec::new(), takes }
     }
 
     fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Engine, &mut Cx<'_>) -> R) -> R {
@@ -91,7 +94,7 @@ impl Pair {
         for n in [0, 1] {
             let Local { ufrag, password, fingerprint, sctp_init } = local[1 - n].clone();
             let fingerprint = announced[1 - n].unwrap_or(fingerprint);
-            let remote = Remote { ufrag, password, fingerprint, sctp_init };
+            let remote = Remote { ufrag, password, fingerprint, sctp_init, max_message: self.takes[1 - n] };
             self.with(n, |engine, cx| {
                 let [ours, theirs] = if n == 0 { [FIRST, SECOND] } else { [SECOND, FIRST] };
                 let host = |address: &str| Candidate::new(CandidateKind::Host, address.parse().unwrap(), None);
@@ -419,4 +422,51 @@ fn small_messages_now_and_then_take_one_way_each() {
         }
         assert!(longest <= Duration::from_millis(26), "{kinds:?}: {longest:?}");
     }
+}
+
+#[test]
+fn a_larger_message_than_the_other_side_takes_is_not_sent() {
+    let crypto = real();
+    for kinds in MEETINGS.iter().copied() {
+        // `str0m` has that bound of its own.
+        let large = if kinds[0] == EngineKind::Data { (64 << 10) + 1 } else { 64 << 10 };
+        for (takes, len, is_taken) in [
+            (None, 64 << 10, true),
+            (None, (64 << 10) + 1, false),
+            (Some(1_000), 1_000, true),
+            (Some(1_000), 1_001, false),
+            (Some(0), large, true),
+        ] {
+            let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+            pair.takes[1] = takes;
+            pair.first_messages().unwrap();
+            let written = pair.with(0, |engine, cx| engine.write(cx, BULK, true, &vec![7; len]));
+            assert_eq!(written, is_taken, "{kinds:?}, {takes:?}: {len} bytes");
+        }
+    }
+}
+
+#[test]
+fn an_empty_message_is_sent_by_whoever_can() {
+    let crypto = real();
+    for kinds in MEETINGS.iter().copied() {
+        let mut pair = Pair::new(kinds, [&crypto, &crypto], Partner::Own, 1);
+        pair.first_messages().unwrap();
+        let before = pair.messages(1).len();
+        let written = pair.with(0, |engine, cx| engine.write(cx, BULK, true, b""));
+        assert_eq!(written, kinds[0] == EngineKind::Data, "{kinds:?}");
+        if kinds == [EngineKind::Data; 2] {
+            pair.run_until(Duration::from_secs(1), |pair| pair.messages(1).len() > before).unwrap();
+            assert_eq!(pair.messages(1)[before..], [Vec::<u8>::new()]);
+        }
+    }
+}
+
+#[test]
+fn passwords_of_descriptions_are_not_shown() {
+    let crypto = real();
+    let pair = Pair::new([EngineKind::Data; 2], [&crypto, &crypto], Partner::Own, 1);
+    let local = pair.peers[0].local();
+    let shown = format!("{local:?} {:?} {:?}", Remote::from(local), pair.peers[0]);
+    assert!(shown.contains(&local.ufrag) && !shown.contains(&local.password), "{shown}");
 }

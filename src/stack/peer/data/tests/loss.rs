@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use super::address;
 use super::world::World;
 use crate::link::sctp;
 use crate::link::sctp::tests::chance::{self, Histogram, Link, Promise, message};
+use crate::machine::Cx;
 use crate::machine::rng::Rng;
 use crate::stack::peer::data::Data;
 use crate::stack::peer::engine::{ChannelSpec, EngineConfig, Partner};
@@ -96,4 +98,47 @@ fn a_path_on_which_only_checks_of_consent_pass_is_waited_for() {
         let is_heard = |world: &World| world.ends[1].heard == [(0, b"late".to_vec())];
         assert!(world.run_until(Duration::from_secs(15), is_heard), "{partner:?}: {:?}", world.ends[0].events);
     }
+}
+
+#[test]
+fn a_call_ahead_of_a_time_out_does_what_is_due() {
+    type Call = fn(&mut Data, &mut Cx<'_>);
+    let calls: [(&str, Call); 3] = [
+        ("receive", |peer, cx| peer.receive(cx, address(0), address(1), None, &mut [200])),
+        ("write", |peer, cx| assert!(!peer.write(cx, 9, true, b"nowhere"))),
+        ("poll_transmit", |_, _| {}),
+    ];
+    for (name, call) in calls {
+        let mut world = World::connected(1, Partner::Own, &Data::association_config(&own()), &[]);
+        world.run(Duration::from_secs(2));
+        world.meddle = Some(Box::new(|_| Vec::new()));
+        assert!(world.write(0, 0, b"lost"));
+        let before = world.ends[0].peer.association().statistics().packets_sent;
+        let due = world.ends[0].peer.association().deadline().unwrap().at;
+        world.now = due + Duration::from_millis(1);
+        world.with(0, call);
+        let sent = world.ends[0].peer.association().statistics().packets_sent - before;
+        assert_eq!(sent, 1, "{name}");
+    }
+}
+
+#[test]
+fn losses_are_mended_in_time_where_datagrams_overtake_time_outs() {
+    for seed in 0..20 {
+        let mut world = World::connected(seed, Partner::Own, &Data::association_config(&own()), &[]);
+        (world.link.loss, world.lateness) = (0.2, Duration::from_millis(10));
+        for number in 0..40 {
+            let start = world.now;
+            assert!(world.write(0, 0, &[number; 100]));
+            while !world.ends[1].heard.iter().any(|(channel, bytes)| (*channel, bytes[0]) == (0, number)) {
+                world.write(1, 1, b"something else");
+                world.run(Duration::from_millis(5));
+                assert!(world.now - start < Duration::from_secs(2), "seed {seed}, message {number}");
+            }
+        }
+    }
+}
+
+fn own() -> EngineConfig {
+    EngineConfig::new(Partner::Own, true)
 }

@@ -50,6 +50,10 @@ pub(super) struct World {
     pub(super) ends: [End; 2],
     pub(super) link: Link,
     pub(super) meddle: Option<Meddle>,
+    /// How much later than it could everything happens.
+    pub(super) lateness: Duration,
+    /// When each side has asked for a time-out; there is no other.
+    due: [Option<Instant>; 2],
     rng: Rng,
     ids: Ids,
     wire: BTreeMap<(Instant, u64), Way>,
@@ -61,8 +65,8 @@ pub(super) fn crypto() -> Crypto {
 }
 
 impl World {
-    /// Two that are connected, and have these channels besides the agreed ones, from the same number on.
-    pub(super) fn connected(seed: u64, partner: Partner, config: &sctp::Config, channels: &[ChannelSpec]) -> Self {
+    /// Two that have not begun.
+    pub(super) fn new(seed: u64, partner: Partner, config: &sctp::Config) -> Self {
         let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(seed), Ids::new());
         let (crypto, mut cx) = (crypto(), Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids });
         let ends = [true, false].map(|controls| {
@@ -70,7 +74,13 @@ impl World {
             End { peer, heard: Vec::new(), events: Vec::new() }
         });
         let (link, wire) = (GOOD, BTreeMap::new());
-        let mut world = Self { now, ends, link, meddle: None, rng, ids, wire, serial: 0 };
+        let (lateness, due) = (Duration::ZERO, [None; 2]);
+        Self { now, ends, link, meddle: None, lateness, due, rng, ids, wire, serial: 0 }
+    }
+
+    /// Two that are connected, and have these channels besides the agreed ones, from the same number on.
+    pub(super) fn connected(seed: u64, partner: Partner, config: &sctp::Config, channels: &[ChannelSpec]) -> Self {
+        let mut world = Self::new(seed, partner, config);
         world.start(channels);
         let opened = channels.len() + if partner == Partner::Own { 2 } else { 0 };
         let is_up = |world: &Self| world.ends.iter().all(|end| end.opened() == opened);
@@ -82,7 +92,7 @@ impl World {
         world
     }
 
-    fn start(&mut self, channels: &[ChannelSpec]) {
+    pub(super) fn start(&mut self, channels: &[ChannelSpec]) {
         let remotes = [1, 0].map(|n: usize| Remote::from(self.ends[n].peer.local()));
         for (n, remote) in remotes.iter().enumerate() {
             self.with(n, |peer, cx| {
@@ -101,6 +111,8 @@ impl World {
         let result = act(&mut self.ends[n].peer, &mut cx);
         self.take(n);
         self.transmit(n);
+        self.due[n] = self.ends[n].peer.deadline().map(|deadline| deadline.at);
+        assert!(self.due[n].is_none_or(|at| at > self.now), "a time-out in the past");
         result
     }
 
@@ -112,17 +124,16 @@ impl World {
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         self.run_until(time, |_| false);
-        self.now = end;
+        self.now = self.now.max(end);
     }
 
     /// Lets time pass until something is so; whether it has become so within `time`.
     pub(super) fn run_until(&mut self, time: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + time;
         while !is_so(self) {
-            let timers = self.ends.iter().filter_map(|end| Some(end.peer.deadline()?.at));
-            let next = timers.chain(self.wire.keys().next().map(|(at, _)| *at)).min();
+            let next = self.due.into_iter().flatten().chain(self.wire.keys().next().map(|(at, _)| *at)).min();
             let Some(next) = next.filter(|next| *next <= end) else { return false };
-            self.now = self.now.max(next);
+            self.now = self.now.max(next + self.lateness);
             self.step();
         }
         true
@@ -134,7 +145,9 @@ impl World {
             self.with(n, |peer, cx| peer.receive(cx, to, from, None, &mut data));
         }
         for n in [0, 1] {
-            self.with(n, Data::on_timeout);
+            if self.due[n].is_some_and(|at| at <= self.now) {
+                self.with(n, Data::on_timeout);
+            }
         }
     }
 
