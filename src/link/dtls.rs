@@ -319,17 +319,22 @@ impl Dtls {
     pub fn deadline(&self) -> Option<Deadline> {
         match &self.state {
             State::Handshake(handshake) => handshake.deadline().map(|at| Deadline::new(at, "DTLS handshake")),
-            State::Records(records) => records.deadline().map(|at| Deadline::new(at, "DTLS key update")),
+            State::Records(records) => records.deadline(),
             State::Over => None,
         }
     }
 
     /// Lets time pass; [`fill`](Self::fill) then gives what is to be sent again.
     pub fn on_timeout(&mut self, now: Instant) {
-        let State::Handshake(handshake) = &mut self.state else { return };
-        let was_connected = handshake.is_connected();
-        let passed = handshake.pass(now, &mut self.waiting, &mut |_| {});
-        self.settle(now, was_connected, passed);
+        match &mut self.state {
+            State::Handshake(handshake) => {
+                let was_connected = handshake.is_connected();
+                let passed = handshake.pass(now, &mut self.waiting, &mut |_| {});
+                self.settle(now, was_connected, passed);
+            }
+            State::Records(records) => records.pass(now),
+            State::Over => {}
+        }
     }
 
     /// Says goodbye: [`fill`](Self::fill) gives the last datagram, and no event follows.

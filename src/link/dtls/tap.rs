@@ -46,8 +46,8 @@ pub(super) struct Tap {
     pub(super) write: Option<Write>,
     /// What the peer's records are opened with.
     pub(super) read: Option<Read>,
-    /// The secret of the peer's records of epoch 2 (1.3 only).
-    pub(super) handshake: Option<Secret>,
+    /// What the peer's records of epoch 2 are opened with (1.3 only).
+    pub(super) handshake: Option<Read>,
     /// The number of the last message of the handshake that was sent under a key.
     pub(super) message: u16,
     /// Whether keys were updated already.
@@ -311,12 +311,9 @@ impl Cipher for Cipher13 {
         open(&self.key, sealed, &aad, &nonce)?;
         let Some((secret, number, is_handshake)) = self.numbers(&aad, &nonce) else { return Ok(()) };
         note(|tap| {
-            if is_handshake {
-                tap.handshake.get_or_insert(secret);
-            } else {
-                let start = || Read { material: Material::Secret(secret), window: Window::default() };
-                tap.read.get_or_insert_with(start).window.mark(number);
-            }
+            let read = if is_handshake { &mut tap.handshake } else { &mut tap.read };
+            let start = || Read { material: Material::Secret(secret), window: Window::default() };
+            read.get_or_insert_with(start).window.mark(number);
         });
         Ok(())
     }
