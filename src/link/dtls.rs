@@ -23,8 +23,9 @@
 //! work, and are slower.
 //!
 //! *Keys* are updated after 2^23 records (1.3; at most 2^24.5 may be sealed with one, RFC 9147, section 4.5.3) and whenever
-//! the peer updates its own. DTLS 1.2 has no update: a connection ends when its 2^48 numbers do. What we hold of keys is
-//! wiped when it goes; what dimpl held is freed with it.
+//! the peer updates its own. DTLS 1.2 has no update: a connection ends when its 2^48 numbers do. What we hold of
+//! keys, of secrets and of the fixed parts of nonces is wiped when it goes. What a computation leaves on the stack (a tag
+//! of HMAC, a nonce) is not, and what dimpl held is freed only.
 //!
 //! *The end.* close_notify goes both ways. A fatal alert of the peer's, authentic after the handshake, ends the
 //! connection; so does what the peer seals against the rules, with an alert from us. What is not authentic is counted in

@@ -138,7 +138,7 @@ impl Records13 {
         head.extend_from_slice(if is_short { &usual[2..3] } else { &usual[1..3] });
         head.extend_from_slice(if has_length { &usual[3..] } else { &[] });
         let mut sealed = [text, &[APPLICATION]].concat();
-        let tag = self.write.protection.key.seal(numbered(self.write.protection.iv, number), &head, &mut sealed);
+        let tag = self.write.protection.key.seal(numbered(*self.write.protection.iv, number), &head, &mut sealed);
         sealed.extend_from_slice(&tag.unwrap());
         let mask = self.write.protection.mask.of(&sealed[..SAMPLE]).unwrap();
         head[1..].iter_mut().zip(mask).take(2 - usize::from(is_short)).for_each(|(byte, mask)| *byte ^= mask);
@@ -341,7 +341,7 @@ impl Writer {
     fn seal(&mut self, out: &mut Vec<u8>, start: usize) -> Option<()> {
         let (head, text) = out[start..].split_first_chunk_mut::<HEAD_13>()?;
         *head = Unified::emit(self.epoch, self.next, u16::try_from(text.len() + TAG).ok()?);
-        let tag = self.protection.key.seal(numbered(self.protection.iv, self.next), head, text)?;
+        let tag = self.protection.key.seal(numbered(*self.protection.iv, self.next), head, text)?;
         self.next += 1;
         out.extend_from_slice(&tag);
         let (head, sealed) = out[start..].split_first_chunk_mut::<HEAD_13>()?;
@@ -379,7 +379,7 @@ impl Reader {
         if !self.window.is_new(number) {
             return Err(Dropped::Replayed);
         }
-        let nonce = numbered(self.protection.iv, number);
+        let nonce = numbered(*self.protection.iv, number);
         let len = self.protection.key.open(nonce, about, sealed).ok_or(Dropped::Forged)?;
         self.window.mark(number);
         let (kind, text) = content(&sealed[..len]).unwrap_or_default();

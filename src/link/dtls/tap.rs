@@ -73,7 +73,7 @@ pub(super) struct Read {
 #[derive(Clone)]
 pub(super) enum Material {
     /// DTLS 1.2: a key, and the fixed part of the nonce.
-    Key(Zeroizing<Vec<u8>>, [u8; 12]),
+    Key(Zeroizing<Vec<u8>>, Zeroizing<[u8; 12]>),
     /// DTLS 1.3.
     Secret(Secret),
 }
@@ -234,9 +234,9 @@ impl Cipher12 {
     /// The fixed part of the nonce, and the number of the record, from what a record is sealed with.
     fn numbers(&self, aad: &[u8], nonce: &Nonce) -> Option<(Material, u64)> {
         let number = u64::from_be_bytes(*aad.first_chunk()?);
-        let mut iv = nonce.0;
+        let mut iv = Zeroizing::new(nonce.0);
         match self.suite {
-            Suite::ChaCha20Poly1305 => iv = numbered(iv, number),
+            Suite::ChaCha20Poly1305 => *iv = numbered(*iv, number),
             Suite::Aes128Gcm | Suite::Aes256Gcm => iv[4..].fill(0),
         }
         Some((Material::Key(self.bytes.clone(), iv), number & MOST))
