@@ -163,5 +163,6 @@ fn context() -> Context {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
     let epoch = Epoch::new(std::time::Instant::now(), Duration::ZERO);
-    Context::new(Provider::system(), certificate.der().to_vec(), key.serialize_der(), epoch)
+    let provider = Provider::system().expect("primitives");
+    Context::new(provider, certificate.der().to_vec(), key.serialize_der(), epoch).expect("a context")
 }

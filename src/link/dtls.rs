@@ -27,14 +27,15 @@
 //! keys, of secrets and of the fixed parts of nonces is wiped when it goes. What a computation leaves on the stack (a tag
 //! of HMAC, a nonce) is not, and what dimpl held is freed only.
 //!
-//! *The end.* close_notify goes both ways. A fatal alert of the peer's, authentic after the handshake, ends the
-//! connection; so does what the peer seals against the rules, with an alert from us. What is not authentic is counted in
-//! [`Drops`] and has no effect.
+//! *The end.* A peer's close_notify is answered once own records have taken over; before, dimpl may leave it
+//! unanswered. A fatal alert of the peer's, authentic after the handshake, ends the connection; so does what the peer
+//! seals against the rules, with an alert from us. What is not authentic is counted in [`Drops`] and has no effect.
 //!
 //! # Not built
 //!
 //! Connection ids (RFC 9146), early data, resumption, renegotiation, shared keys: WebRTC has no use for them. Tickets are
-//! acknowledged and thrown away.
+//! acknowledged and thrown away. Cookies (RFC 6347, section 4.2.1; RFC 9147, section 5.1): a server answers whoever says
+//! ClientHello, so its owner must send only to where it knows that somebody listens, as ICE shows.
 
 mod context;
 mod handshake;
@@ -57,6 +58,8 @@ use std::fmt;
 
 use crate::machine::Deadline;
 use crate::machine::time::Instant;
+#[cfg(feature = "str0m")]
+pub(crate) use context::paced;
 pub use context::{Context, Provider, Unfit};
 use handshake::{Handshake, Waiting};
 use records::{End, Records};
