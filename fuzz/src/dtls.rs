@@ -22,12 +22,7 @@ pub fn dtls_records(data: &[u8]) {
     let mut script = Script::new(data);
     let how = script.byte();
     let mut pair = Pair::new(if how & 0x80 == 0 { Version::Dtls13 } else { Version::Dtls12 }, how & 0x40 == 0);
-    for _ in 0..200 {
-        if script.is_over() {
-            break;
-        }
-        pair.act(&mut script);
-    }
+    script.play(200, |script| pair.act(script));
     pair.carry();
     assert!(!pair.is_whole || pair.ends.iter().all(|end| !end.has_failed), "damage has ended a connection");
 }
