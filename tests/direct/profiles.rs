@@ -6,6 +6,7 @@ use switchboard::connect::rehearsal::{Flaw, Outcome, Rehearsal, on_profile};
 use switchboard::sim::scenario::{Failed, Shape};
 use switchboard::sim::{Failure, Profile, Scenario, World};
 
+use crate::common::campaign;
 use crate::party::{config, engines};
 
 fn play(scenario: &Scenario) -> Outcome {
@@ -41,12 +42,8 @@ fn closed(outcomes: &[Outcome]) -> u64 {
     outcomes.iter().map(|outcome| outcome.closed).sum()
 }
 
-fn is_campaign() -> bool {
-    std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|mode| mode == "full")
-}
-
 fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
-    0..if is_campaign() { many } else { few }
+    0..if campaign::is_full() { many } else { few }
 }
 
 /// How the same links fare without direct paths, for people to compare: no promise hangs on it.
@@ -74,7 +71,7 @@ fn two_endpoints_connect_and_converge_on_every_kind_of_link() {
             stalls(&outcomes),
             closed(&outcomes),
         );
-        if is_campaign() {
+        if campaign::is_full() {
             println!("  {}", relayed_only(&scenarios));
         }
         assert!(is_hard || closed(&outcomes) == 0 && stuck == 0, "{outcomes:?}");
