@@ -32,6 +32,8 @@
 
 pub mod bucket;
 pub mod buf;
+#[cfg(all(test, feature = "webrtc"))]
+pub(crate) mod campaign;
 pub mod check;
 pub mod conformance;
 pub mod datagram;

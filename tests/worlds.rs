@@ -5,6 +5,9 @@
 
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+#[path = "common/campaign.rs"]
+mod campaign;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -21,8 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|mode| mode == "full");
-    0..if is_campaign { many } else { few }
+    0..if campaign::is_full() { many } else { few }
 }
 
 fn host(name: &str, role: &str, inside: Option<&str>) -> HostSpec {

@@ -1,27 +1,19 @@
 //! Two peers of the data engine with an attacker on the wire.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use switchboard::link::sctp;
-use switchboard::machine::Cx;
-use switchboard::machine::ids::Ids;
-use switchboard::machine::rng::Rng;
-use switchboard::machine::time::Instant;
 use switchboard::stack::peer::data::Data;
 use switchboard::stack::peer::engine::{EngineConfig, Event, Over, Remote};
 use switchboard::stack::peer::{BULK, ChannelSpec, Partner, QUICK};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 
 use crate::memory;
-use crate::peers::{Outgoing, crypto};
+use crate::peers::crypto;
 use crate::script::Script;
+use crate::two::{Outgoing, Stage as _, Two, WAITING, address};
 
-/// Datagrams that wait on the wire each way, at most; more are dropped.
-const WAITING: usize = 256;
-/// Bytes of a batch.
-const MOST_BATCH: usize = 16_000;
 /// What two peers of these bounds may hold, in bytes.
 const MOST_HELD: usize = 8 << 20;
 
@@ -30,7 +22,7 @@ const MOST_HELD: usize = 8 << 20;
 /// foreign to each other, the next that their connecting is left to the script.
 pub fn data_peer(data: &[u8]) {
     crypto();
-    let ((), held) = memory::peak(|| {
+    memory::within(MOST_HELD, || {
         let mut script = Script::new(data);
         let how = script.byte();
         let partner = if how & 1 == 0 { Partner::Own } else { Partner::Foreign };
@@ -38,23 +30,13 @@ pub fn data_peer(data: &[u8]) {
         if how & 2 == 0 {
             stage.connect();
         }
-        for _ in 0..512 {
-            if script.is_over() {
-                break;
-            }
-            stage.act(&mut script);
-        }
+        script.play(512, |script| stage.act(script));
     });
-    assert!(held < MOST_HELD, "{held} bytes are held");
 }
 
 struct Stage {
-    now: Instant,
-    rng: Rng,
-    ids: Ids,
-    peers: [Data; 2],
+    two: Two<Data>,
     connected: [bool; 2],
-    wire: [VecDeque<Outgoing>; 2],
     /// Messages sent to each, and how often each may still arrive.
     sent: [BTreeMap<Vec<u8>, u32>; 2],
     count: u32,
@@ -63,33 +45,43 @@ struct Stage {
     has_closed: bool,
 }
 
+impl crate::two::Stage for Stage {
+    type Peer = Data;
+
+    fn two(&mut self) -> &mut Two<Data> {
+        &mut self.two
+    }
+
+    fn take(&mut self, n: usize) {
+        loop {
+            let (peer, cx) = self.two.peer(n);
+            if let Some(event) = peer.poll_event() {
+                self.on_event(n, event);
+            } else if let Some(message) = peer.poll_message(&cx) {
+                let left = self.sent[n].get_mut(message.bytes).expect("what nobody has sent");
+                *left = left.checked_sub(1).expect("a message came twice");
+            } else {
+                return;
+            }
+        }
+    }
+}
+
 impl Stage {
     fn new(partner: Partner) -> Self {
-        let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(1), Ids::new());
-        let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
-        let peers = [true, false].map(|is_controlling| {
+        let two = Two::new(|cx, is_controlling| {
             let config = EngineConfig { inbox: 256 << 10, ..EngineConfig::new(partner, is_controlling) };
             let association = sctp::Config { send_bound: 512 << 10, ..Data::association_config(&config) };
-            Data::with(&mut cx, crypto(), config, association)
+            Data::with(cx, crypto(), config, association)
         });
-        let mut stage = Self {
-            now,
-            rng,
-            ids,
-            peers,
-            connected: [false; 2],
-            wire: Default::default(),
-            sent: Default::default(),
-            count: 0,
-            is_whole: false,
-            has_closed: false,
-        };
+        let mut stage =
+            Self { two, connected: [false; 2], sent: Default::default(), count: 0, is_whole: false, has_closed: false };
         stage.start(partner);
         stage
     }
 
     fn start(&mut self, partner: Partner) {
-        let remotes = [1, 0].map(|n: usize| Remote::from(self.peers[n].local()));
+        let remotes = [1, 0].map(|n: usize| Remote::from(self.two.peers[n].local()));
         for (n, remote) in remotes.iter().enumerate() {
             self.with(n, |peer, cx| {
                 peer.add_local(cx, &Candidate::new(CandidateKind::Host, address(n), None));
@@ -119,9 +111,9 @@ impl Stage {
             0..=2 => self.deliver(n),
             3 => self.carry(),
             4 | 5 => self.tamper(n, script),
-            6 => drop(self.wire[n].pop_front()),
-            7 => self.wire[n].extend(self.wire[n].front().cloned()),
-            8 => self.wire[n].rotate_left(1.min(self.wire[n].len())),
+            6 => drop(self.two.wire[n].pop_front()),
+            7 => self.two.wire[n].extend(self.two.wire[n].front().cloned()),
+            8 => self.two.wire[n].rotate_left(1.min(self.two.wire[n].len())),
             9 => self.inject(n, script),
             10 => self.cut(n, script),
             11 => self.pass(Duration::from_millis(script.byte().into())),
@@ -130,33 +122,6 @@ impl Stage {
             14 => self.channel(n, script),
             _ if action & 0x40 == 0 => self.splice(n),
             _ => self.close(n),
-        }
-    }
-
-    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Data, &mut Cx<'_>) -> R) -> R {
-        let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
-        let result = act(&mut self.peers[n], &mut cx);
-        let mut batch = Vec::new();
-        while let Some(sent) = self.peers[n].poll_transmit(&cx, &mut batch, MOST_BATCH) {
-            let room = WAITING - self.wire[1 - n].len();
-            self.wire[1 - n].extend(Outgoing::of(sent, &batch).take(room));
-            batch.clear();
-        }
-        self.take(n);
-        result
-    }
-
-    fn take(&mut self, n: usize) {
-        loop {
-            let cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
-            if let Some(event) = self.peers[n].poll_event() {
-                self.on_event(n, event);
-            } else if let Some(message) = self.peers[n].poll_message(&cx) {
-                let left = self.sent[n].get_mut(message.bytes).expect("what nobody has sent");
-                *left = left.checked_sub(1).expect("a message came twice");
-            } else {
-                return;
-            }
         }
     }
 
@@ -169,15 +134,10 @@ impl Stage {
         }
     }
 
-    fn deliver(&mut self, n: usize) {
-        let Some(Outgoing { local, to, mut data }) = self.wire[n].pop_front() else { return };
-        self.with(n, |peer, cx| peer.receive(cx, to, local, None, &mut data));
-    }
-
     /// All that is on the wire, and what answers it.
     fn carry(&mut self) {
         for _ in 0..8 * WAITING {
-            if self.wire.iter().all(VecDeque::is_empty) {
+            if self.two.wire.iter().all(VecDeque::is_empty) {
                 return;
             }
             self.deliver(0);
@@ -185,44 +145,18 @@ impl Stage {
         }
     }
 
-    fn tamper(&mut self, n: usize, script: &mut Script<'_>) {
-        let (at, bits) = (script.word(), script.byte());
-        let Some(Outgoing { data, .. }) = self.wire[n].front_mut() else { return };
-        let len = data.len();
-        data.iter_mut().skip(at % len.max(1)).take(1).for_each(|byte| *byte ^= bits);
-    }
-
     fn cut(&mut self, n: usize, script: &mut Script<'_>) {
         let at = script.word();
-        let Some(Outgoing { data, .. }) = self.wire[n].front_mut() else { return };
+        let Some(Outgoing { data, .. }) = self.two.wire[n].front_mut() else { return };
         data.truncate(at % (data.len() + 1));
     }
 
     /// Two datagrams in one.
     fn splice(&mut self, n: usize) {
-        let Some(Outgoing { data, .. }) = self.wire[n].pop_front() else { return };
-        if let Some(next) = self.wire[n].front_mut() {
+        let Some(Outgoing { data, .. }) = self.two.wire[n].pop_front() else { return };
+        if let Some(next) = self.two.wire[n].front_mut() {
             next.data.extend_from_slice(&data);
         }
-    }
-
-    fn inject(&mut self, n: usize, script: &mut Script<'_>) {
-        let source = if script.byte() & 1 == 0 { address(1 - n) } else { ([192, 0, 2, 66], 666).into() };
-        let mut bytes = script.bytes().to_vec();
-        self.with(n, |peer, cx| peer.receive(cx, address(n), source, None, &mut bytes));
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        for _ in 0..64 {
-            let next = self.peers.iter().filter_map(|peer| Some(peer.deadline()?.at)).min();
-            let Some(next) = next.filter(|at| *at <= end) else { break };
-            self.now = next.max(self.now);
-            for n in 0..2 {
-                self.with(n, |peer, cx| peer.on_timeout(cx));
-            }
-        }
-        self.now = end;
     }
 
     fn say(&mut self, n: usize, size: usize) {
@@ -230,7 +164,8 @@ impl Stage {
         let mut message = self.count.to_be_bytes().to_vec();
         message.resize(4 + size, 7);
         let channel = if size == 0 { QUICK } else { BULK };
-        if self.peers[n].room() >= message.len() && self.with(n, |peer, cx| peer.write(cx, channel, true, &message)) {
+        if self.two.peers[n].room() >= message.len() && self.with(n, |peer, cx| peer.write(cx, channel, true, &message))
+        {
             *self.sent[1 - n].entry(message).or_default() += 1;
         }
     }
@@ -254,8 +189,4 @@ impl Stage {
         self.has_closed = true;
         self.with(n, |peer, cx| peer.close(cx));
     }
-}
-
-fn address(n: usize) -> SocketAddr {
-    ([192, 0, 2, 1 + n as u8], 5000).into()
 }

@@ -74,17 +74,14 @@ const ATTEMPT: u32 = 9;
 
 fn run(script: &mut Script<'_>) {
     let mut sides = [Side::new(false), Side::new(true)];
-    for _ in 0..1000 {
-        if script.is_over() {
-            break;
-        }
+    script.play(1000, |script| {
         let action = script.byte();
         let [a, b] = &mut sides;
         let (own, other) = if action & 0x80 == 0 { (a, b) } else { (b, a) };
         act(action & 0x7f, script, own, other);
         own.settle();
         other.settle();
-    }
+    });
 }
 
 fn act(action: u8, script: &mut Script<'_>, own: &mut Side, other: &mut Side) {

@@ -22,12 +22,7 @@ pub fn dtls_records(data: &[u8]) {
     let mut script = Script::new(data);
     let how = script.byte();
     let mut pair = Pair::new(if how & 0x80 == 0 { Version::Dtls13 } else { Version::Dtls12 }, how & 0x40 == 0);
-    for _ in 0..200 {
-        if script.is_over() {
-            break;
-        }
-        pair.act(&mut script);
-    }
+    script.play(200, |script| pair.act(script));
     pair.carry();
     assert!(!pair.is_whole || pair.ends.iter().all(|end| !end.has_failed), "damage has ended a connection");
 }
@@ -163,5 +158,6 @@ fn context() -> Context {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
     let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
     let epoch = Epoch::new(std::time::Instant::now(), Duration::ZERO);
-    Context::new(Provider::system(), certificate.der().to_vec(), key.serialize_der(), epoch)
+    let provider = Provider::system().expect("primitives");
+    Context::new(provider, certificate.der().to_vec(), key.serialize_der(), epoch).expect("a context")
 }

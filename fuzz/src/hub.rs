@@ -140,13 +140,10 @@ impl Driver {
     }
 
     fn run(mut self, script: &mut Script<'_>) {
-        for _ in 0..300 {
-            if script.is_over() {
-                break;
-            }
+        script.play(300, |script| {
             self.act(script);
             self.turn();
-        }
+        });
         self.end();
     }
 

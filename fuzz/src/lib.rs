@@ -32,6 +32,7 @@ mod stun;
 mod tls;
 mod transport;
 mod turn;
+mod two;
 mod wire;
 mod world;
 

@@ -50,3 +50,9 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let result = work();
     (result, (PEAK.get() - before).max(0) as usize)
 }
+
+/// Runs `work`, which may hold so many bytes above what was held before.
+pub(crate) fn within(most: usize, work: impl FnOnce()) {
+    let ((), held) = peak(work);
+    assert!(held < most, "{held} bytes are held");
+}

@@ -14,32 +14,13 @@ use switchboard::machine::rng::Rng;
 use switchboard::machine::time::{Epoch, Instant};
 use switchboard::machine::{Cx, Fill};
 use switchboard::stack::gather::{GatherConfig, Gatherer};
-use switchboard::stack::peer::{BULK, Crypto, Event, Partner, Peer, PeerConfig, QUICK, Sent};
+use switchboard::stack::peer::{BULK, Crypto, Event, Partner, Peer, PeerConfig, QUICK};
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::signal::Signal;
 
 use crate::script::Script;
-
-/// What waits on the wire and with the carrier, at most; more is dropped.
-const WAITING: usize = 256;
-/// Bytes of a batch.
-const MOST_BATCH: usize = 16_000;
-
-/// A datagram on its way.
-#[derive(Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) local: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) data: Vec<u8>,
-}
-
-impl Outgoing {
-    /// The datagrams of a batch.
-    pub(crate) fn of(sent: Sent, batch: &[u8]) -> impl Iterator<Item = Self> {
-        batch.chunks(sent.segment).map(move |data| Self { local: sent.local, to: sent.to, data: data.to_vec() })
-    }
-}
+use crate::two::{Stage as _, Two, WAITING, address};
 
 /// Two peers of one attempt. Whatever happens to their datagrams, what is received was sent, once; whatever is put into
 /// the mouth of either, none fails but by ending.
@@ -47,12 +28,7 @@ pub fn peer_pair(data: &[u8]) {
     let mut script = Script::new(data);
     let partner = if script.byte() & 1 == 0 { Partner::Own } else { Partner::Foreign };
     let mut stage = Pair::new(partner);
-    for _ in 0..512 {
-        if script.is_over() {
-            break;
-        }
-        stage.act(&mut script);
-    }
+    script.play(512, |script| stage.act(script));
 }
 
 pub(crate) fn crypto() -> &'static Crypto {
@@ -64,11 +40,7 @@ pub(crate) fn crypto() -> &'static Crypto {
 }
 
 struct Pair {
-    now: Instant,
-    rng: Rng,
-    ids: Ids,
-    peers: [Peer; 2],
-    wire: [VecDeque<Outgoing>; 2],
+    two: Two<Peer>,
     signals: [VecDeque<Vec<u8>>; 2],
     /// Messages sent to each, and how often each may still arrive.
     sent: [BTreeMap<Vec<u8>, u32>; 2],
@@ -77,25 +49,36 @@ struct Pair {
     forged: bool,
 }
 
+impl crate::two::Stage for Pair {
+    type Peer = Peer;
+
+    fn two(&mut self) -> &mut Two<Peer> {
+        &mut self.two
+    }
+
+    /// First what happened, then what came.
+    fn take(&mut self, n: usize) {
+        loop {
+            let (peer, mut cx) = self.two.peer(n);
+            if let Some(event) = peer.poll_event(&mut cx) {
+                self.on_event(n, event);
+            } else if let Some(message) = peer.poll_message(&mut cx) {
+                let bytes = message.bytes.to_vec();
+                self.on_message(n, &bytes);
+            } else {
+                return;
+            }
+        }
+    }
+}
+
 impl Pair {
     fn new(partner: Partner) -> Self {
-        let (now, mut rng, mut ids) = (Instant::from_nanos(1_000_000_000), Rng::from_u64(1), Ids::new());
-        let mut cx = Cx { now, unix: Duration::ZERO, rng: &mut rng, ids: &mut ids };
-        let peers = [true, false].map(|offers| {
-            let host = Candidate::new(CandidateKind::Host, address(offers), None);
-            Peer::new(&mut cx, crypto(), 1, PeerConfig::new(partner, offers), [&host].into_iter()).expect("a peer")
+        let two = Two::new(|cx, offers| {
+            let host = Candidate::new(CandidateKind::Host, address(usize::from(!offers)), None);
+            Peer::new(cx, crypto(), 1, PeerConfig::new(partner, offers), [&host].into_iter()).expect("a peer")
         });
-        let mut stage = Self {
-            now,
-            rng,
-            ids,
-            peers,
-            wire: Default::default(),
-            signals: Default::default(),
-            sent: Default::default(),
-            count: 0,
-            forged: false,
-        };
+        let mut stage = Self { two, signals: Default::default(), sent: Default::default(), count: 0, forged: false };
         stage.with(0, |_, _| {});
         stage.with(1, |_, _| {});
         stage
@@ -108,8 +91,8 @@ impl Pair {
             0..=4 => self.deliver(n),
             5 => self.carry(n),
             6 => self.tamper(n, script),
-            7 => _ = self.wire[n].pop_front(),
-            8 => self.wire[n].extend(self.wire[n].front().cloned()),
+            7 => _ = self.two.wire[n].pop_front(),
+            8 => self.two.wire[n].extend(self.two.wire[n].front().cloned()),
             9 => self.inject(n, script),
             10 => self.forge(n, script),
             11 => self.pass(Duration::from_millis(u64::from(script.byte()))),
@@ -117,34 +100,6 @@ impl Pair {
             13 => self.say(n, usize::from(choice >> 4 & 7) * 1000),
             14 => self.move_host(n, script.byte()),
             _ => self.with(n, |peer, cx| peer.close(cx, None)),
-        }
-    }
-
-    fn with<R>(&mut self, n: usize, act: impl FnOnce(&mut Peer, &mut Cx<'_>) -> R) -> R {
-        let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
-        let result = act(&mut self.peers[n], &mut cx);
-        let mut batch = Vec::new();
-        while let Some(sent) = self.peers[n].poll_transmit(&mut cx, &mut batch, MOST_BATCH) {
-            let room = WAITING - self.wire[1 - n].len();
-            self.wire[1 - n].extend(Outgoing::of(sent, &batch).take(room));
-            batch.clear();
-        }
-        self.take(n);
-        result
-    }
-
-    /// Takes what happened and what came, in that order.
-    fn take(&mut self, n: usize) {
-        loop {
-            let mut cx = Cx { now: self.now, unix: Duration::ZERO, rng: &mut self.rng, ids: &mut self.ids };
-            if let Some(event) = self.peers[n].poll_event(&mut cx) {
-                self.on_event(n, event);
-            } else if let Some(message) = self.peers[n].poll_message(&mut cx) {
-                let bytes = message.bytes.to_vec();
-                self.on_message(n, &bytes);
-            } else {
-                return;
-            }
         }
     }
 
@@ -164,11 +119,6 @@ impl Pair {
         }
     }
 
-    fn deliver(&mut self, n: usize) {
-        let Some(Outgoing { local, to, mut data }) = self.wire[n].pop_front() else { return };
-        self.with(n, |peer, cx| peer.receive(cx, to, local, None, &mut data));
-    }
-
     fn carry(&mut self, n: usize) {
         let Some(bytes) = self.signals[n].pop_front() else { return };
         self.hear(n, &bytes);
@@ -178,21 +128,6 @@ impl Pair {
         if let Ok(signal) = Signal::decode(bytes, 64 * 1024) {
             self.with(n, |peer, cx| peer.signal(cx, &signal));
         }
-    }
-
-    fn tamper(&mut self, n: usize, script: &mut Script<'_>) {
-        let (at, bits) = (script.word(), script.byte());
-        let Some(outgoing) = self.wire[n].front_mut() else { return };
-        let len = outgoing.data.len();
-        if len > 0 {
-            outgoing.data[at % len] ^= bits;
-        }
-    }
-
-    fn inject(&mut self, n: usize, script: &mut Script<'_>) {
-        let source = if script.byte() & 1 == 0 { address(n == 1) } else { ([192, 0, 2, 66], 666).into() };
-        let mut bytes = script.bytes().to_vec();
-        self.with(n, |peer, cx| peer.receive(cx, address(n == 0), source, None, &mut bytes));
     }
 
     fn forge(&mut self, n: usize, script: &mut Script<'_>) {
@@ -207,19 +142,6 @@ impl Pair {
             _ => script.bytes().to_vec(),
         };
         self.hear(n, &bytes);
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let end = self.now + time;
-        for _ in 0..64 {
-            let next = self.peers.iter().filter_map(|peer| Some(peer.deadline()?.at)).min();
-            let Some(next) = next.filter(|at| *at <= end) else { break };
-            self.now = next.max(self.now);
-            for n in 0..2 {
-                self.with(n, |peer, cx| peer.on_timeout(cx));
-            }
-        }
-        self.now = end;
     }
 
     fn say(&mut self, n: usize, size: usize) {
@@ -239,21 +161,12 @@ impl Pair {
     }
 }
 
-fn address(offers: bool) -> SocketAddr {
-    ([192, 0, 2, 2 - u8::from(offers)], 5000).into()
-}
-
 /// A gatherer with servers of every kind: whatever comes on its ports, in whatever order they change, nothing fails, and
 /// what it sends stays in proportion.
 pub fn gatherer(data: &[u8]) {
     let mut stage = Gathering::new();
     let mut script = Script::new(data);
-    for _ in 0..512 {
-        if script.is_over() {
-            break;
-        }
-        stage.act(&mut script);
-    }
+    script.play(512, |script| stage.act(script));
     stage.with(|gatherer, cx| gatherer.stop(cx));
 }
 

@@ -14,6 +14,16 @@ impl<'a> Script<'a> {
         self.0.is_empty()
     }
 
+    /// Takes one action after the other, `most` of them.
+    pub(crate) fn play(&mut self, most: usize, mut act: impl FnMut(&mut Self)) {
+        for _ in 0..most {
+            if self.is_over() {
+                return;
+            }
+            act(self);
+        }
+    }
+
     pub(crate) fn byte(&mut self) -> u8 {
         self.take(1).first().copied().unwrap_or_default()
     }

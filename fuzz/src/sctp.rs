@@ -13,6 +13,7 @@ pub fn sctp_packet(data: &[u8]) {
     assert!(entries <= data.len(), "{entries} entries in {} bytes", data.len());
     let (header, chunks) = parse(data, Checksum::MayBeZero).expect("it was read before");
     for chunk in chunks.flatten() {
+        tell(&chunk);
         let mut out = Vec::new();
         let mut packet = Packet::begin(&mut out, &header, data.len() + 3);
         if !write(&mut packet, &chunk) {
@@ -25,6 +26,15 @@ pub fn sctp_packet(data: &[u8]) {
         assert!(is_same(&read, &chunk), "{read:?} instead of {chunk:?}");
         assert_eq!(chunks.next(), None);
     }
+}
+
+/// In words, as logs and errors have it.
+fn tell(chunk: &Chunk<'_>) {
+    let mut told = format!("{chunk:?}");
+    if let Chunk::Abort(causes) | Chunk::Error(causes) = *chunk {
+        causes.for_each(|cause| told.push_str(&cause.to_string()));
+    }
+    assert!(!told.is_empty());
 }
 
 /// Padding and bits without a meaning may differ.

@@ -36,12 +36,7 @@ pub fn stream(data: &[u8]) {
 
 fn run(how: u8, script: &mut Script<'_>) {
     let mut pair = Pair::new(how);
-    for _ in 0..400 {
-        if script.is_over() {
-            break;
-        }
-        pair.act(script);
-    }
+    script.play(400, |script| pair.act(script));
     pair.settle();
     pair.judge();
 }

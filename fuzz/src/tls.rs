@@ -34,12 +34,7 @@ pub fn tls_records(data: &[u8]) {
     let mut pair = Pair::new(&config(how), &World::get().server(), Cuts::of(how));
     pair.carry();
     assert!(pair.ends.iter().all(|end| end.error.is_none() && end.tls.can_send()), "the handshake fails");
-    for _ in 0..200 {
-        if script.is_over() {
-            break;
-        }
-        pair.act(&mut script);
-    }
+    script.play(200, |script| pair.act(script));
     pair.carry();
 }
 

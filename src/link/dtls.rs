@@ -23,17 +23,19 @@
 //! work, and are slower.
 //!
 //! *Keys* are updated after 2^23 records (1.3; at most 2^24.5 may be sealed with one, RFC 9147, section 4.5.3) and whenever
-//! the peer updates its own. DTLS 1.2 has no update: a connection ends when its 2^48 numbers do. What we hold of keys is
-//! wiped when it goes; what dimpl held is freed with it.
+//! the peer updates its own. DTLS 1.2 has no update: a connection ends when its 2^48 numbers do. What we hold of
+//! keys, of secrets and of the fixed parts of nonces is wiped when it goes. What a computation leaves on the stack (a tag
+//! of HMAC, a nonce) is not, and what dimpl held is freed only.
 //!
-//! *The end.* close_notify goes both ways. A fatal alert of the peer's, authentic after the handshake, ends the
-//! connection; so does what the peer seals against the rules, with an alert from us. What is not authentic is counted in
-//! [`Drops`] and has no effect.
+//! *The end.* A peer's close_notify is answered once own records have taken over; before, dimpl may leave it
+//! unanswered. A fatal alert of the peer's, authentic after the handshake, ends the connection; so does what the peer
+//! seals against the rules, with an alert from us. What is not authentic is counted in [`Drops`] and has no effect.
 //!
 //! # Not built
 //!
 //! Connection ids (RFC 9146), early data, resumption, renegotiation, shared keys: WebRTC has no use for them. Tickets are
-//! acknowledged and thrown away.
+//! acknowledged and thrown away. Cookies (RFC 6347, section 4.2.1; RFC 9147, section 5.1): a server answers whoever says
+//! ClientHello, so its owner must send only to where it knows that somebody listens, as ICE shows.
 
 mod context;
 mod handshake;
@@ -56,6 +58,8 @@ use std::fmt;
 
 use crate::machine::Deadline;
 use crate::machine::time::Instant;
+#[cfg(feature = "str0m")]
+pub(crate) use context::paced;
 pub use context::{Context, Provider, Unfit};
 use handshake::{Handshake, Waiting};
 use records::{End, Records};
@@ -319,17 +323,22 @@ impl Dtls {
     pub fn deadline(&self) -> Option<Deadline> {
         match &self.state {
             State::Handshake(handshake) => handshake.deadline().map(|at| Deadline::new(at, "DTLS handshake")),
-            State::Records(records) => records.deadline().map(|at| Deadline::new(at, "DTLS key update")),
+            State::Records(records) => records.deadline(),
             State::Over => None,
         }
     }
 
     /// Lets time pass; [`fill`](Self::fill) then gives what is to be sent again.
     pub fn on_timeout(&mut self, now: Instant) {
-        let State::Handshake(handshake) = &mut self.state else { return };
-        let was_connected = handshake.is_connected();
-        let passed = handshake.pass(now, &mut self.waiting, &mut |_| {});
-        self.settle(now, was_connected, passed);
+        match &mut self.state {
+            State::Handshake(handshake) => {
+                let was_connected = handshake.is_connected();
+                let passed = handshake.pass(now, &mut self.waiting, &mut |_| {});
+                self.settle(now, was_connected, passed);
+            }
+            State::Records(records) => records.pass(now),
+            State::Over => {}
+        }
     }
 
     /// Says goodbye: [`fill`](Self::fill) gives the last datagram, and no event follows.

@@ -53,10 +53,6 @@ impl Lane {
         self.written == self.total && (!self.is_reliable || self.count == self.total)
     }
 
-    pub(crate) fn share(&self) -> f64 {
-        self.count as f64 / self.total.max(1) as f64
-    }
-
     fn is_numbered(&self) -> bool {
         !(self.is_ordered && self.is_reliable)
     }

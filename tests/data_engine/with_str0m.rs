@@ -82,6 +82,20 @@ fn by_dtls_1_3_in_both_roles_with_loss() {
 }
 
 #[test]
+fn by_channels_that_only_str0m_opens() {
+    for (seed, wire) in (0..).zip([CLEAN, LOSSY]) {
+        let begin = Begin { version: DtlsVersion::Dtls13, is_active: seed == 0, is_snap: false };
+        let mut dialogue = dialogue(begin, wire, seed, |_| {});
+        dialogue.connect([false, false]);
+        for count in [MESSAGES / 2, 60] {
+            dialogue.talk_by(&[1], count);
+            dialogue.close();
+        }
+        assert_eq!(dialogue.over, [None, None]);
+    }
+}
+
+#[test]
 fn without_a_handshake_of_sctp_on_channels_agreed_on() {
     let bulk = Spec { label: "bulk".to_owned(), is_ordered: false, limit: Limit::None };
     let quick = Spec { label: "quick".to_owned(), is_ordered: false, limit: Limit::Retransmits(0) };

@@ -19,6 +19,7 @@ use switchboard::machine::limits::Limits;
 use switchboard::sim::{Conditions, Link, Loss};
 use switchboard::stack::peer::EngineKind;
 
+use crate::common::campaign;
 use crate::ledger::Ledger;
 use crate::party::engines;
 use crate::stage::{MS, Plan, SECOND, Scene};
@@ -271,8 +272,7 @@ fn run(seed: u64, engines: [EngineKind; 2], cut: Option<Cut>) -> (Run, usize) {
 
 #[test]
 fn a_direct_path_may_end_at_any_moment() {
-    let full = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    let (seeds, points) = if full { (20, 80) } else { (6, 50) };
+    let (seeds, points) = if campaign::is_full() { (20, 80) } else { (6, 50) };
     let mut histogram = Histogram::default();
     for seed in 0..seeds {
         let [steps, with_str0m, mixed] = [0, 3, 7].map(|number| {

@@ -18,6 +18,7 @@ use switchboard::transport::webrtc::Webrtc;
 use switchboard::wire::candidate::{Candidate, CandidateKind};
 use switchboard::wire::signal::{DescriptionKind, Signal};
 
+use crate::common::campaign;
 use crate::evil::{Evil, Flood, Tamper, Volley};
 use crate::party::config;
 use crate::stage::{MS, Plan, RELAY, SECOND, Scene};
@@ -131,8 +132,7 @@ fn a_hundred_thousand_candidates_cost_no_more_than_thirty_two() {
     scene.open();
     scene.until("an attempt", SECOND, |scene| states(scene, 0).contains(&PeerState::Checking));
     let attempt = 128;
-    let total =
-        if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full") { 100_000 } else { 20_000 };
+    let total = if campaign::is_full() { 100_000 } else { 20_000 };
     for n in (0..total).step_by(40) {
         let signals = (n..n + 40).map(|n: u32| {
             let at = SocketAddr::from(([203, 0, (n >> 8) as u8, n as u8], 1_000 + (n >> 16) as u16));

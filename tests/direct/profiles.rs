@@ -6,6 +6,7 @@ use switchboard::connect::rehearsal::{Flaw, Outcome, Rehearsal, on_profile};
 use switchboard::sim::scenario::{Failed, Shape};
 use switchboard::sim::{Failure, Profile, Scenario, World};
 
+use crate::common::campaign;
 use crate::party::{config, engines};
 
 fn play(scenario: &Scenario) -> Outcome {
@@ -42,7 +43,14 @@ fn closed(outcomes: &[Outcome]) -> u64 {
 }
 
 fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
-    0..if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|mode| mode == "full") { many } else { few }
+    0..if campaign::is_full() { many } else { few }
+}
+
+/// How the same links fare without direct paths, for people to compare: no promise hangs on it.
+fn relayed_only(scenarios: &[Scenario]) -> String {
+    let (outcomes, stuck) = converged(scenarios.iter().map(|scenario| Rehearsal::new(scenario).run(&mut |_| {})));
+    let closed = closed(&outcomes);
+    format!("relayed only: longest stall {:?}; {closed} sessions ended; {stuck} never met", stalls(&outcomes))
 }
 
 #[test]
@@ -53,20 +61,19 @@ fn two_endpoints_connect_and_converge_on_every_kind_of_link() {
         let few = if is_hard { 40 } else { 10 };
         let scenarios: Vec<_> = seeds(few, 100).map(|seed| on_profile(profile, seed)).collect();
         let (outcomes, stuck) = converged(scenarios.iter().map(try_play));
-        let (without, stuck_without) =
-            converged(scenarios.iter().map(|scenario| Rehearsal::new(scenario).run(&mut |_| {})));
         let direct = outcomes.iter().filter(|outcome| outcome.went_direct > 0).count();
         let changes: u64 = outcomes.iter().map(|outcome| outcome.path_changes).sum();
         let slowest = outcomes.iter().map(|outcome| outcome.converged_after).max().unwrap();
         println!(
-            "{profile}: {direct} of {} direct; longest stall {:?}, relayed only {:?}; {changes} changes; \
-             converged within {slowest:?}; {} sessions ended, relayed only {}; {stuck} never met, relayed only {stuck_without}",
+            "{profile}: {direct} of {} direct; longest stall {:?}; {changes} changes; converged within {slowest:?}; \
+             {} sessions ended; {stuck} never met",
             outcomes.len(),
             stalls(&outcomes),
-            stalls(&without),
             closed(&outcomes),
-            closed(&without),
         );
+        if campaign::is_full() {
+            println!("  {}", relayed_only(&scenarios));
+        }
         assert!(is_hard || closed(&outcomes) == 0 && stuck == 0, "{outcomes:?}");
         assert!(stuck * 20 <= scenarios.len() as u64, "{stuck}");
         assert!(direct * 10 >= outcomes.len() * 7, "{profile}: {direct}");

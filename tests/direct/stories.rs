@@ -12,6 +12,7 @@ use switchboard::wire::candidate::CandidateKind;
 use switchboard::wire::ice_server::IceServer;
 use switchboard::wire::servers::GrantedServer;
 
+use crate::common::campaign;
 use crate::stage::{self, MS, Plan, SECOND, Scene, TURN};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -262,7 +263,7 @@ fn switchboard_unix() -> Duration {
 
 #[test]
 fn a_laptop_that_goes_to_and_fro_between_two_networks_for_an_hour_loses_nothing() {
-    let hour = if is_full() { 180 } else { 30 };
+    let hour = if campaign::is_full() { 180 } else { 30 };
     let plan = Plan { nats: [Some(HOME), None], turn: Some(service()), configure: stun, ..Plan::new(7) };
     let (mut scene, sessions) = Scene::met(plan);
     let ada = scene.actors[0].host;
@@ -287,10 +288,6 @@ fn a_laptop_that_goes_to_and_fro_between_two_networks_for_an_hour_loses_nothing(
     );
     assert!(scene.actors.iter().all(|actor| actor.session.is_some()));
     assert_eq!(direct_paths(&scene, 0, sessions[0]), 1);
-}
-
-fn is_full() -> bool {
-    std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full")
 }
 
 /// The longest time between two messages that arrived since then.

@@ -9,8 +9,6 @@
 //! A run takes all points of the sessions without hubs, and some of those through hubs; `SWITCHBOARD_CAMPAIGN=full`
 //! takes all of these, too.
 
-#![allow(clippy::disallowed_methods, reason = "the number of runs comes from the environment")]
-
 mod shaky;
 mod through_hubs;
 mod wire;
@@ -25,10 +23,6 @@ use wire::{Cut, Wire};
 const VOLUME: usize = 512 * 1024;
 /// How many points a run must take.
 const LEAST: usize = 1_500;
-
-fn is_full() -> bool {
-    std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full")
-}
 
 fn kinds() -> Vec<Channel> {
     let time = Reliability::MaxLifetime(Duration::from_millis(300));

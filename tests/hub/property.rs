@@ -7,8 +7,6 @@
 //!
 //! `SWITCHBOARD_CAMPAIGN=full` plays ten times as many seeds.
 
-#![allow(clippy::disallowed_methods, reason = "the number of seeds comes from the environment")]
-
 mod plan;
 mod play;
 
@@ -47,7 +45,7 @@ const EXPECTED: [&str; 22] = [
 const LEAST: u64 = 50;
 
 fn seeds() -> u64 {
-    if std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full") { 3_000 } else { 300 }
+    if crate::common::campaign::is_full() { 3_000 } else { 300 }
 }
 
 /// Says which plan a failure belongs to.

@@ -2,7 +2,8 @@
 //!
 //! It reads an offer as one line of JSON (`{"type": "offer", "sdp": "…"}`, what `RTCPeerConnection.localDescription`
 //! is as JSON) and writes its answer in the same way; with `--offer` it offers and reads the answer. Both channels are
-//! negotiated: 0 is reliable, 1 is not, and neither keeps order.
+//! negotiated: 0 is reliable, 1 is not, and neither keeps order. Two texts are not sent back: `open LABEL` makes it open
+//! a channel of that name, `close` close the one that it came by.
 
 use std::error::Error;
 use std::io::{self, BufRead as _};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::machine::limits::Limits;
+use switchboard::machine::payload::Kind;
 use switchboard::stack::peer::ChannelSpec;
 use switchboard::transport::alone::{Alone, Message, SendError};
 use switchboard::transport::upgrade::{PeerEvent, PeerId, Upgrade as _};
@@ -48,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         read(&mut driver, peer, DescriptionKind::Offer)?;
         write(&letter(&mut driver)?);
     }
-    echo(&mut driver)
+    echo(&mut driver, peer)
 }
 
 /// The description of this side, with all its candidates.
@@ -86,10 +88,13 @@ fn read(driver: &mut Driver<Alone<Webrtc>>, peer: PeerId, kind: DescriptionKind)
 }
 
 /// Until the other side has gone.
-fn echo(driver: &mut Driver<Alone<Webrtc>>) -> Result<(), Box<dyn Error>> {
+fn echo(driver: &mut Driver<Alone<Webrtc>>, peer: PeerId) -> Result<(), Box<dyn Error>> {
     let mut owed: Option<Message> = None;
     loop {
         while let Some(message) = owed.take().or_else(|| driver.act(|alone, cx| alone.recv(cx))) {
+            if obeys(driver, peer, &message) {
+                continue;
+            }
             let Message { link, kind, bytes } = &message;
             if driver.act(|alone, cx| alone.send(cx, *link, *kind, bytes)) == Err(SendError::Blocked) {
                 owed = Some(message);
@@ -103,4 +108,17 @@ fn echo(driver: &mut Driver<Alone<Webrtc>>) -> Result<(), Box<dyn Error>> {
         }
         driver.turn(Some(LOOK))?;
     }
+}
+
+/// Whether the message was one that says what to do.
+fn obeys(driver: &mut Driver<Alone<Webrtc>>, peer: PeerId, Message { link, kind, bytes }: &Message) -> bool {
+    let words = if *kind == Kind::Text { std::str::from_utf8(bytes).unwrap_or_default() } else { "" };
+    if let Some(label) = words.strip_prefix("open ") {
+        let spec = ChannelSpec { label: label.into(), ordered: true, max_retransmits: None, negotiated: None };
+        return driver.act(|alone, cx| alone.transport_mut().open_channel(cx, peer, spec));
+    }
+    if words == "close" {
+        driver.act(|alone, cx| alone.close(cx, *link));
+    }
+    words == "close"
 }

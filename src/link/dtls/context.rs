@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use dimpl::crypto::CryptoProvider;
-use dimpl::{Config, DtlsCertificate};
+use dimpl::{Config, ConfigBuilder, DtlsCertificate};
 use sha2::{Digest as _, Sha256};
 
 use super::tap;
@@ -39,15 +39,20 @@ struct Primitives {
     configs: Mutex<BTreeMap<Option<u64>, Arc<Config>>>,
 }
 
-/// dimpl refuses the primitives.
+/// dimpl refuses the primitives, or the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("these primitives do not make a DTLS connection: {0}")]
+#[error("DTLS cannot work with these primitives, or with this key: {0}")]
 pub struct Unfit(dimpl::Error);
 
 impl Provider {
-    /// Those of aws-lc-rs, which draw from the system.
-    pub fn system() -> Self {
-        Self::new(&dimpl::crypto::aws_lc_rs::default_provider()).expect("dimpl's own primitives pass its checks")
+    /// Those of aws-lc-rs, which draw from the system: one provider for the whole process.
+    ///
+    /// # Errors
+    /// dimpl's checks fail.
+    pub fn system() -> Result<Self, Unfit> {
+        static SYSTEM: LazyLock<Result<Provider, Unfit>> =
+            LazyLock::new(|| Provider::new(&dimpl::crypto::aws_lc_rs::default_provider()));
+        SYSTEM.clone()
     }
 
     /// The primitives of a provider of dimpl's.
@@ -102,15 +107,20 @@ impl Provider {
     }
 }
 
+/// With the times of handshakes, and without cookies: a peer's answers leave over a pair of ICE's only, whose check has
+/// shown what a cookie would.
+pub(crate) fn paced(builder: ConfigBuilder) -> ConfigBuilder {
+    let builder = builder.use_server_cookie(false).flight_start_rto(FLIGHT).flight_retries(RETRIES);
+    builder.handshake_timeout(HANDSHAKE)
+}
+
 /// A configuration that offers the suites of `given`.
 fn build(provider: &CryptoProvider, given: &CryptoProvider, seed: Option<u64>) -> Result<Config, dimpl::Error> {
     let of_12: Vec<_> = given.cipher_suites.iter().map(|suite| suite.suite()).collect();
     let of_13: Vec<_> = given.dtls13_cipher_suites.iter().map(|suite| suite.suite()).collect();
-    // ICE has shown that the other side can be reached, so that cookies would show nothing.
-    let builder = Config::builder().use_server_cookie(false).flight_start_rto(FLIGHT).flight_retries(RETRIES);
-    let builder = builder.handshake_timeout(HANDSHAKE).mtu(DATAGRAM).with_crypto_provider(provider.clone());
+    let builder = paced(Config::builder()).mtu(DATAGRAM).with_crypto_provider(provider.clone());
     let builder = builder.dtls12_cipher_suites(&of_12).dtls13_cipher_suites(&of_13);
-    seed.into_iter().fold(builder, dimpl::ConfigBuilder::dangerously_set_rng_seed).build()
+    seed.into_iter().fold(builder, ConfigBuilder::dangerously_set_rng_seed).build()
 }
 
 impl fmt::Debug for Provider {
@@ -133,10 +143,15 @@ struct Shared {
 impl Context {
     /// `certificate` is DER of X.509 (ECDSA with P-256 or P-384), `key` DER of its private key (PKCS #8); `epoch` is any
     /// pair of clocks that agree.
-    pub fn new(provider: Provider, certificate: Vec<u8>, key: Vec<u8>, epoch: Epoch) -> Self {
+    ///
+    /// # Errors
+    /// The primitives cannot read the key. Whether it is that of the certificate shows in the first handshake only.
+    pub fn new(provider: Provider, certificate: Vec<u8>, key: Vec<u8>, epoch: Epoch) -> Result<Self, Unfit> {
+        let signs = provider.0.provider.key_provider.load_private_key(&key);
+        signs.map_err(|error| Unfit(error.into()))?;
         let fingerprint = fingerprint(&certificate);
         let certificate = DtlsCertificate { certificate, private_key: key };
-        Self(Arc::new(Shared { provider, certificate, fingerprint, epoch }))
+        Ok(Self(Arc::new(Shared { provider, certificate, fingerprint, epoch })))
     }
 
     /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).

@@ -16,6 +16,7 @@ use super::records13::Records13;
 use super::statistics::{Dropped, Statistics};
 use super::suite::TAG;
 use super::tap::{Material, Tap};
+use crate::machine::Deadline;
 use crate::machine::time::Instant;
 
 /// Own records.
@@ -81,8 +82,16 @@ impl Records {
         }
     }
 
-    /// When an update of keys is sent again.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, now: Instant) {
+        match self {
+            Self::V12(_) => {}
+            Self::V13(records) => records.pass(now),
+        }
+    }
+
+    /// When an update of keys is sent again, or keys are of no more use.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
         match self {
             Self::V12(_) => None,
             Self::V13(records) => records.deadline(),

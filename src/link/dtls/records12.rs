@@ -1,6 +1,6 @@
 //! Records of DTLS 1.2 (RFC 6347, section 4.1), after the handshake: epoch 1 for ever, as nothing is renegotiated.
 
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use super::record::{HEAD_12, LONGEST, Plain, VERSION_12};
 use super::replay::Window;
@@ -29,19 +29,13 @@ pub(super) struct Records12 {
 
 struct Half {
     key: Key,
-    iv: [u8; 12],
+    iv: Zeroizing<[u8; 12]>,
 }
 
 impl Half {
     fn new(suite: Suite, material: &Material) -> Option<Self> {
         let Material::Key(bytes, iv) = material else { return None };
-        Some(Self { key: Key::new(suite, bytes)?, iv: *iv })
-    }
-}
-
-impl Drop for Half {
-    fn drop(&mut self) {
-        self.iv.zeroize();
+        Some(Self { key: Key::new(suite, bytes)?, iv: iv.clone() })
     }
 }
 
@@ -137,8 +131,8 @@ impl Records12 {
     #[inline]
     fn nonce(&self, half: &Half, number: u64, explicit: &[u8; 8]) -> [u8; 12] {
         match self.suite {
-            Suite::ChaCha20Poly1305 => numbered(half.iv, number),
-            Suite::Aes128Gcm | Suite::Aes256Gcm => numbered(half.iv, u64::from_be_bytes(*explicit)),
+            Suite::ChaCha20Poly1305 => numbered(*half.iv, number),
+            Suite::Aes128Gcm | Suite::Aes256Gcm => numbered(*half.iv, u64::from_be_bytes(*explicit)),
         }
     }
 }

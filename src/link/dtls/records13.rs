@@ -4,7 +4,7 @@
 //! *Epochs.* Each update begins another epoch, with keys made of the secret before. The peer's last epoch stays readable
 //! until a record of the next one has come, as records overtake each other. Epoch 2, the handshake's, stays readable for
 //! four minutes on the server's side: a client whose Finished was not acknowledged sends it again, and nobody but us is
-//! left to acknowledge it (section 5.8.1).
+//! left to acknowledge it (section 5.8.1). Its keys and its window are made once and go when that time is over.
 //!
 //! *Messages after the handshake* are updates of keys and, from a server, tickets, which are acknowledged and thrown
 //! away. All others end the connection.
@@ -27,7 +27,8 @@ use super::replay::Window;
 use super::schedule::{Protection, Secret};
 use super::statistics::{Dropped, Statistics};
 use super::suite::{Suite, TAG, numbered};
-use super::tap::{Material, Tap};
+use super::tap::{Material, Read, Tap};
+use crate::machine::Deadline;
 use crate::machine::bucket::Bucket;
 use crate::machine::time::Instant;
 use update::Update;
@@ -54,8 +55,8 @@ pub(super) struct Records13 {
     read: Reader,
     /// The epoch before that of `read`.
     previous: Option<Box<Reader>>,
-    /// The secret of the client's handshake, and until when it is of use.
-    handshake: Option<(Secret, Instant)>,
+    /// Reads the client's handshake, until the moment.
+    handshake: Option<(Box<Reader>, Instant)>,
     /// Epochs and numbers of records to be acknowledged.
     acks: SmallVec<[(u64, u64); 2]>,
     update: Option<Box<Update>>,
@@ -92,16 +93,18 @@ impl Records13 {
     /// Goes on where a handshake stands; none if keys have been updated already.
     pub(super) fn new(now: Instant, tap: &Tap, is_client: bool) -> Option<Self> {
         let (write, read) = (tap.write.as_ref()?, tap.read.as_ref()?);
-        let (Material::Secret(ours), Material::Secret(theirs)) = (&write.material, &read.material) else { return None };
+        let Material::Secret(ours) = &write.material else { return None };
         let suite = write.suite;
-        let reader = Reader { window: read.window, ..Reader::new(suite, FIRST_EPOCH, theirs.clone()) };
+        let reader = Reader::of(suite, FIRST_EPOCH, read)?;
+        let handshake = tap.handshake.as_ref().filter(|_| !is_client);
+        let handshake = handshake.and_then(|read| Reader::of(suite, HANDSHAKE_EPOCH, read));
         (!tap.is_updated).then(|| Self {
             suite,
             is_client,
             write: Writer { next: write.next, ..Writer::new(suite, FIRST_EPOCH, ours.clone()) },
             read: reader,
             previous: None,
-            handshake: tap.handshake.clone().filter(|_| !is_client).map(|secret| (secret, now + LINGER)),
+            handshake: handshake.map(|reader| (Box::new(reader), now + LINGER)),
             acks: SmallVec::new(),
             update: None,
             message: tap.message,
@@ -135,7 +138,7 @@ impl Records13 {
         head.extend_from_slice(if is_short { &usual[2..3] } else { &usual[1..3] });
         head.extend_from_slice(if has_length { &usual[3..] } else { &[] });
         let mut sealed = [text, &[APPLICATION]].concat();
-        let tag = self.write.protection.key.seal(numbered(self.write.protection.iv, number), &head, &mut sealed);
+        let tag = self.write.protection.key.seal(numbered(*self.write.protection.iv, number), &head, &mut sealed);
         sealed.extend_from_slice(&tag.unwrap());
         let mask = self.write.protection.mask.of(&sealed[..SAMPLE]).unwrap();
         head[1..].iter_mut().zip(mask).take(2 - usize::from(is_short)).for_each(|(byte, mask)| *byte ^= mask);
@@ -210,9 +213,8 @@ impl Records13 {
         if let Some(previous) = self.previous.as_mut().filter(|previous| previous.is(head.epoch)) {
             return previous.open(head, record);
         }
-        let handshake = self.handshake.as_ref().filter(|(_, until)| now < *until);
-        let reader = handshake.map(|(secret, _)| Reader::new(self.suite, HANDSHAKE_EPOCH, secret.clone()));
-        reader.filter(|reader| reader.is(head.epoch)).ok_or(Dropped::Epoch)?.open(head, record)
+        let handshake = self.handshake.as_mut().filter(|(reader, until)| reader.is(head.epoch) && now < *until);
+        handshake.ok_or(Dropped::Epoch)?.0.open(head, record)
     }
 
     fn control(&mut self, now: Instant, opened: &Opened<'_>, statistics: &mut Statistics) -> Result<(), End> {
@@ -311,9 +313,17 @@ impl Records13 {
         Ok(self.seal(HANDSHAKE, out, start))
     }
 
-    /// When an update of keys is sent again.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.update.as_ref().and_then(|update| update.deadline())
+    /// Lets time pass: the keys of the client's handshake go.
+    pub(super) fn pass(&mut self, now: Instant) {
+        self.handshake.take_if(|(_, until)| *until <= now);
+    }
+
+    /// When an update of keys is sent again, or the keys of the client's handshake go.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        let update = self.update.as_ref().and_then(|update| update.deadline());
+        let update = update.map(|at| Deadline::new(at, "DTLS key update"));
+        let handshake = self.handshake.as_ref().map(|(_, until)| Deadline::new(*until, "DTLS handshake keys"));
+        update.into_iter().chain(handshake).min_by_key(|deadline| deadline.at)
     }
 }
 
@@ -331,7 +341,7 @@ impl Writer {
     fn seal(&mut self, out: &mut Vec<u8>, start: usize) -> Option<()> {
         let (head, text) = out[start..].split_first_chunk_mut::<HEAD_13>()?;
         *head = Unified::emit(self.epoch, self.next, u16::try_from(text.len() + TAG).ok()?);
-        let tag = self.protection.key.seal(numbered(self.protection.iv, self.next), head, text)?;
+        let tag = self.protection.key.seal(numbered(*self.protection.iv, self.next), head, text)?;
         self.next += 1;
         out.extend_from_slice(&tag);
         let (head, sealed) = out[start..].split_first_chunk_mut::<HEAD_13>()?;
@@ -344,6 +354,12 @@ impl Writer {
 impl Reader {
     fn new(suite: Suite, epoch: u64, secret: Secret) -> Self {
         Self { epoch, protection: secret.protection(suite), secret, window: Window::default() }
+    }
+
+    /// Goes on where a handshake stands.
+    fn of(suite: Suite, epoch: u64, read: &Read) -> Option<Self> {
+        let Material::Secret(secret) = &read.material else { return None };
+        Some(Self { window: read.window, ..Self::new(suite, epoch, secret.clone()) })
     }
 
     const fn is(&self, bits: u8) -> bool {
@@ -363,7 +379,7 @@ impl Reader {
         if !self.window.is_new(number) {
             return Err(Dropped::Replayed);
         }
-        let nonce = numbered(self.protection.iv, number);
+        let nonce = numbered(*self.protection.iv, number);
         let len = self.protection.key.open(nonce, about, sealed).ok_or(Dropped::Forged)?;
         self.window.mark(number);
         let (kind, text) = content(&sealed[..len]).unwrap_or_default();

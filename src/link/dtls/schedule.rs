@@ -55,7 +55,7 @@ pub(super) struct Secret {
 /// What protects the records of one epoch in one direction.
 pub(super) struct Protection {
     pub(super) key: Key,
-    pub(super) iv: [u8; 12],
+    pub(super) iv: Zeroizing<[u8; 12]>,
     pub(super) mask: Mask,
 }
 
@@ -76,9 +76,9 @@ impl Secret {
     }
 
     /// The nonce of number 0.
-    pub(super) fn iv(&self) -> [u8; 12] {
-        let mut iv = [0; 12];
-        self.expand(b"iv", &mut iv);
+    pub(super) fn iv(&self) -> Zeroizing<[u8; 12]> {
+        let mut iv = Zeroizing::new([0; 12]);
+        self.expand(b"iv", &mut *iv);
         iv
     }
 

@@ -111,6 +111,8 @@ pub(super) struct Key {
 impl Key {
     /// None if the key is not as long as those of the suite.
     pub(super) fn new(suite: Suite, bytes: &[u8]) -> Option<Self> {
+        #[cfg(test)]
+        super::tests::nonces::key_made();
         let key = LessSafeKey::new(UnboundKey::new(suite.aead(), bytes).ok()?);
         Some(Self {
             key,

@@ -46,8 +46,8 @@ pub(super) struct Tap {
     pub(super) write: Option<Write>,
     /// What the peer's records are opened with.
     pub(super) read: Option<Read>,
-    /// The secret of the peer's records of epoch 2 (1.3 only).
-    pub(super) handshake: Option<Secret>,
+    /// What the peer's records of epoch 2 are opened with (1.3 only).
+    pub(super) handshake: Option<Read>,
     /// The number of the last message of the handshake that was sent under a key.
     pub(super) message: u16,
     /// Whether keys were updated already.
@@ -73,7 +73,7 @@ pub(super) struct Read {
 #[derive(Clone)]
 pub(super) enum Material {
     /// DTLS 1.2: a key, and the fixed part of the nonce.
-    Key(Zeroizing<Vec<u8>>, [u8; 12]),
+    Key(Zeroizing<Vec<u8>>, Zeroizing<[u8; 12]>),
     /// DTLS 1.3.
     Secret(Secret),
 }
@@ -234,9 +234,9 @@ impl Cipher12 {
     /// The fixed part of the nonce, and the number of the record, from what a record is sealed with.
     fn numbers(&self, aad: &[u8], nonce: &Nonce) -> Option<(Material, u64)> {
         let number = u64::from_be_bytes(*aad.first_chunk()?);
-        let mut iv = nonce.0;
+        let mut iv = Zeroizing::new(nonce.0);
         match self.suite {
-            Suite::ChaCha20Poly1305 => iv = numbered(iv, number),
+            Suite::ChaCha20Poly1305 => *iv = numbered(*iv, number),
             Suite::Aes128Gcm | Suite::Aes256Gcm => iv[4..].fill(0),
         }
         Some((Material::Key(self.bytes.clone(), iv), number & MOST))
@@ -311,12 +311,9 @@ impl Cipher for Cipher13 {
         open(&self.key, sealed, &aad, &nonce)?;
         let Some((secret, number, is_handshake)) = self.numbers(&aad, &nonce) else { return Ok(()) };
         note(|tap| {
-            if is_handshake {
-                tap.handshake.get_or_insert(secret);
-            } else {
-                let start = || Read { material: Material::Secret(secret), window: Window::default() };
-                tap.read.get_or_insert_with(start).window.mark(number);
-            }
+            let read = if is_handshake { &mut tap.handshake } else { &mut tap.read };
+            let start = || Read { material: Material::Secret(secret), window: Window::default() };
+            read.get_or_insert_with(start).window.mark(number);
         });
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What all peers of a process share: the certificate, the primitives, and the clock's origin.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -40,27 +40,34 @@ impl Crypto {
     /// In words: no key or no certificate could be made.
     pub fn new(epoch: Epoch, rng: &mut Rng) -> Result<Self, String> {
         let certificate = self_signed(epoch.unix_at_origin(), rng).map_err(|error| error.to_string())?;
-        Ok(Self::with(epoch, certificate, system().map_err(|error| error.to_string())?, false))
+        let made = Provider::system().and_then(|provider| Self::with(epoch, certificate, provider, false));
+        made.map_err(|error| error.to_string())
     }
 
     /// For worlds: everything follows from the seeds of its peers. It protects nothing.
     #[cfg(feature = "sim")]
     pub(crate) fn seeded(epoch: Epoch) -> Self {
-        Self::with(epoch, seeded::certificate(), seeded::provider(), true)
+        let made = Self::with(epoch, seeded::certificate(), seeded::provider(), true);
+        made.expect("worlds never look at the key")
     }
 
-    fn with(epoch: Epoch, certificate: dimpl::DtlsCertificate, provider: Provider, is_seeded: bool) -> Self {
+    fn with(
+        epoch: Epoch,
+        certificate: dimpl::DtlsCertificate,
+        provider: Provider,
+        is_seeded: bool,
+    ) -> Result<Self, Unfit> {
         #[cfg(feature = "str0m")]
         let kept = certificate.clone();
         let dimpl::DtlsCertificate { certificate: shown, private_key } = certificate;
-        let dtls = Context::new(provider, shown, private_key, epoch);
-        Self(Arc::new(Shared {
+        let dtls = Context::new(provider, shown, private_key, epoch)?;
+        Ok(Self(Arc::new(Shared {
             epoch,
             #[cfg(feature = "str0m")]
             certificate: kept,
             dtls,
             is_seeded,
-        }))
+        })))
     }
 
     /// SHA-256 of the certificate, as descriptions tell it (RFC 8122).
@@ -103,13 +110,6 @@ impl fmt::Debug for Crypto {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Crypto").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
-}
-
-/// What all peers outside worlds make their connections with: it is checked once.
-fn system() -> Result<Provider, Unfit> {
-    static SYSTEM: LazyLock<Result<Provider, Unfit>> =
-        LazyLock::new(|| Provider::new(&dimpl::crypto::aws_lc_rs::default_provider()));
-    SYSTEM.clone()
 }
 
 fn self_signed(unix: Duration, rng: &mut Rng) -> Result<dimpl::DtlsCertificate, rcgen::Error> {

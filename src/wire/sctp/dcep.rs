@@ -80,7 +80,7 @@ pub enum Malformed {
     /// It has no byte, or its type is not known.
     #[error("it is neither OPEN nor ACK")]
     Kind,
-    /// It is shorter or longer than its fields.
+    /// An OPEN is shorter or longer than its fields.
     #[error("its length is not that of its fields")]
     Length,
     /// The channel's type is not known.
@@ -97,14 +97,14 @@ pub fn is_open(bytes: &[u8]) -> bool {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message.
+    /// Reads a message. Whatever follows the type of an ACK is ignored: its one byte says all (section 5.2).
     ///
     /// # Errors
     /// Which rule it breaks.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         match bytes {
-            [ACK] => Ok(Self::Ack),
-            [ACK, ..] => Err(Malformed::Length),
+            // pion's is four bytes long.
+            [ACK, ..] => Ok(Self::Ack),
             [OPEN, ..] => Open::parse(bytes).map(Self::Open),
             _ => Err(Malformed::Kind),
         }

@@ -8,6 +8,7 @@ use switchboard::sim::oracle::{Turn, Verdict};
 use switchboard::sim::{Dependence, FirewallConfig, Gateway, Inward, NatConfig, Outward};
 
 use super::cell::{Cell, host};
+use crate::common::campaign;
 use crate::party::engines;
 use crate::scene::{Side, stun, turn};
 
@@ -67,8 +68,7 @@ fn network(rng: &mut Rng) -> ([Given; 2], usize) {
 fn networks_without_a_name_agree_with_the_oracle() {
     let (mut histogram, mut carried) = (BTreeMap::new(), BTreeMap::new());
     let mut wrong = Vec::new();
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    for seed in 0..if is_campaign { 5_000 } else { 300 } {
+    for seed in 0..if campaign::is_full() { 5_000 } else { 300 } {
         let (given, shared) = network(&mut Rng::from_u64(seed));
         let [a, b] = given.each_ref().map(|side| host(&side.gateways, side.families, (side.stun, side.turn)));
         let says = Verdict::of(&a, &b, shared);

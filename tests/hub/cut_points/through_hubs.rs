@@ -14,7 +14,8 @@ use switchboard::sim::{HostId, World};
 use switchboard::transport::Reconnect;
 
 use super::shaky::{Shaky, Trouble};
-use super::{VOLUME, is_full, kinds, sizes};
+use super::{VOLUME, kinds, sizes};
+use crate::common::campaign;
 use crate::ledger::Ledger;
 
 const TICK: Duration = Duration::from_millis(2);
@@ -194,7 +195,7 @@ fn run(channel: &Channel, seed: u64, cut: Option<usize>) -> usize {
 
 #[test]
 fn a_path_may_end_at_any_packet_through_hubs() {
-    let stride = if is_full() { 1 } else { 20 };
+    let stride = if campaign::is_full() { 1 } else { 20 };
     let mut points = 0;
     for (seed, channel) in kinds().iter().enumerate() {
         let seed = 100 + seed as u64;

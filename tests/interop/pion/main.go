@@ -1,5 +1,6 @@
 // Data channels of pion with a native peer of ours, RTC_PEER, which sends back every message on the channel that it came
-// by. Both channels "bulk" (0: reliable, unordered) and "quick" (1: sent once) are negotiated; pion opens others in band.
+// by. Both channels "bulk" (0: reliable, unordered) and "quick" (1: sent once) are negotiated; either side opens others in
+// band, ours when it is told to.
 package main
 
 import (
@@ -24,6 +25,7 @@ func tests() (all []test) {
 			test{offers + " offers: messages come back by the channel that sends once", offers, mostComeBack},
 			test{offers + " offers: channels of every kind open in band and carry messages to 256 KiB", offers, everyKind},
 			test{offers + " offers: a channel that pion closes is closed, and its number serves again", offers, closedAndOpened},
+			test{offers + " offers: a channel that our peer opens carries messages, and is closed when our peer closes it", offers, openedByOurs},
 			test{offers + " offers: text, bytes and one byte come back as what they were", offers, kindsOfMessages},
 		)
 	}
@@ -51,7 +53,7 @@ func main() {
 }
 
 func play(test test) error {
-	s, err := connect(test.offers, strings.Fields(os.Getenv("RTC_PEER_WORDS"))...)
+	s, err := connect(test.offers)
 	defer s.end()
 	if err != nil {
 		return err
@@ -153,6 +155,39 @@ func closedAndOpened(s *scene) error {
 			first = t.channel.ID()
 		}
 		if err := t.channel.Close(); err != nil {
+			return err
+		}
+		if err := wait(t.closed, "the end of the channel"); err != nil {
+			return err
+		}
+	}
+	return s.bulk.echoes([]int{10, 20_000})
+}
+
+func openedByOurs(s *scene) error {
+	coming := make(chan *talk)
+	s.connection.OnDataChannel(func(channel *webrtc.DataChannel) { coming <- talkBy(channel) })
+	for round := range 5 {
+		label := fmt.Sprint("round ", round)
+		if err := s.bulk.channel.SendText("open " + label); err != nil {
+			return err
+		}
+		var t *talk
+		select {
+		case t = <-coming:
+		case <-time.After(patience):
+			return fmt.Errorf("no channel comes in round %d", round)
+		}
+		if t.channel.Label() != label || !t.channel.Ordered() {
+			return fmt.Errorf("the channel %q, ordered: %v", t.channel.Label(), t.channel.Ordered())
+		}
+		if err := wait(t.opened, "the channel"); err != nil {
+			return err
+		}
+		if err := t.echoes([]int{100, 70_000, 4}); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if err := t.channel.SendText("close"); err != nil {
 			return err
 		}
 		if err := wait(t.closed, "the end of the channel"); err != nil {

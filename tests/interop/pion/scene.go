@@ -32,7 +32,7 @@ type talk struct {
 }
 
 // Connects. Who offers is "pion" or "peer".
-func connect(offers string, words ...string) (*scene, error) {
+func connect(offers string) (*scene, error) {
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
@@ -48,8 +48,9 @@ func connect(offers string, words ...string) (*scene, error) {
 	if s.quick, err = s.negotiated("quick", 1, &once); err != nil {
 		return s, err
 	}
+	var words []string
 	if offers == "peer" {
-		words = append(words, "--offer")
+		words = []string{"--offer"}
 	}
 	if s.peer, err = startPeer(words...); err != nil {
 		return s, err
@@ -129,6 +130,10 @@ func (s *scene) open(label string, init *webrtc.DataChannelInit) (*talk, error) 
 	if err != nil {
 		return nil, err
 	}
+	return talkBy(channel), nil
+}
+
+func talkBy(channel *webrtc.DataChannel) *talk {
 	t := &talk{channel, make(chan webrtc.DataChannelMessage, 20_000), make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)}
 	channel.SetBufferedAmountLowThreshold(most / 2)
 	channel.OnBufferedAmountLow(func() {
@@ -140,7 +145,7 @@ func (s *scene) open(label string, init *webrtc.DataChannelInit) (*talk, error) 
 	channel.OnOpen(func() { close(t.opened) })
 	channel.OnClose(func() { close(t.closed) })
 	channel.OnMessage(func(message webrtc.DataChannelMessage) { t.heard <- message })
-	return t, nil
+	return t
 }
 
 // Sends a message, when not too much waits.

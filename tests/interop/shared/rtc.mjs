@@ -3,7 +3,8 @@
 // The native program is RTC_PEER. Without arguments it reads an offer as one line of JSON (`{"type", "sdp"}`) on stdin,
 // writes its answer as one line on stdout, and sends back every message on the channel that it came by. With `--offer`
 // it writes the offer and reads the answer. Both sides wait for their candidates, so one description each is enough. Two
-// channels are negotiated: 0 is reliable and unordered, 1 is lossy and unordered; the page opens others in band.
+// channels are negotiated: 0 is reliable and unordered, 1 is lossy and unordered; either side opens others in band, the
+// native program when it is told to: by a text `open LABEL`, and `close` closes the channel that it came by.
 
 import assert from 'node:assert/strict';
 import { Peer } from './peer.mjs';
@@ -20,8 +21,7 @@ const KINDS = {
 /** A page whose peer is connected with ours. Who `offers`: 'page' or 'peer'. */
 export async function connected(page, scene, offers, media = false) {
   await page.evaluate(`(${rtc})()`);
-  const words = (process.env.RTC_PEER_WORDS ?? '').split(' ').filter(Boolean);
-  const peer = new Peer(scene, ...words, ...(offers === 'peer' ? ['--offer'] : []));
+  const peer = new Peer(scene, ...(offers === 'peer' ? ['--offer'] : []));
   if (offers === 'page') {
     const offer = await within(page.evaluate((media) => Rtc.offer(media), media), "the page's offer");
     peer.tell(offer);
@@ -57,6 +57,14 @@ export function tests(newPage) {
       for (const [label, options] of Object.entries(KINDS)) {
         const ask = page.evaluate(([label, options, lengths]) => Rtc.inBand(label, options, lengths), [label, options, LENGTHS]);
         assert.deepEqual(await within(ask, `the channel: ${label}`, 30_000), []);
+      }
+    });
+
+    test(`the ${offers} offers: channels that our peer opens carry messages, and are closed when it closes them`, async (scene) => {
+      const page = await connectedPage(scene, offers);
+      for (let round = 0; round < 3; round++) {
+        const opened = page.evaluate(([label, lengths]) => Rtc.byPeer(label, lengths), [`round ${round}`, LENGTHS]);
+        assert.deepEqual(await within(opened, `the channel of round ${round}`, 30_000), []);
       }
     });
 
@@ -115,6 +123,15 @@ function rtc() {
     return data instanceof ArrayBuffer && got.length === length && got.every((byte, at) => byte === wanted[at]);
   };
   const next = (channel) => new Promise((resolve) => (channel.onmessage = ({ data }) => resolve(data)));
+  const closed = (channel) => new Promise((resolve) => (channel.onclose = () => resolve()));
+  const talk = async (channel, lengths) => {
+    const wrong = [];
+    for (const length of lengths) {
+      channel.send(someBytes(length));
+      if (!areSomeBytes(await next(channel), length)) wrong.push(`${channel.label}: ${length}`);
+    }
+    return wrong;
+  };
   const low = (channel) => new Promise((resolve) => (channel.onbufferedamountlow = () => resolve()));
 
   globalThis.Rtc = {
@@ -162,14 +179,25 @@ function rtc() {
       const channel = connection.createDataChannel(label, options);
       channel.binaryType = 'arraybuffer';
       await open(channel);
-      const wrong = [];
-      for (const length of lengths) {
-        channel.send(someBytes(length));
-        if (!areSomeBytes(await next(channel), length)) wrong.push(`${label}: ${length}`);
-      }
-      const closed = new Promise((resolve) => (channel.onclose = () => resolve()));
+      const wrong = await talk(channel, lengths);
+      const end = closed(channel);
       channel.close();
-      await closed;
+      await end;
+      return wrong;
+    },
+
+    /** Has the peer open a channel, asks for messages of these lengths in turn, and has the peer close it; what was wrong. */
+    async byPeer(label, lengths) {
+      const opened = new Promise((resolve) => (connection.ondatachannel = ({ channel }) => resolve(channel)));
+      bulk.send(`open ${label}`);
+      const channel = await opened;
+      channel.binaryType = 'arraybuffer';
+      if (channel.readyState !== 'open') await open(channel);
+      const wrong = channel.label === label && channel.ordered ? [] : [`${channel.label}, ordered: ${channel.ordered}`];
+      wrong.push(...(await talk(channel, lengths)));
+      const end = closed(channel);
+      channel.send('close');
+      await end;
       return wrong;
     },
 

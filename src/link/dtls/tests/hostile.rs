@@ -1,10 +1,13 @@
 //! What anybody can send, and what a peer can: one test for each rule.
 
+use std::time::Duration;
+
 use super::super::record::{ACK, ALERT, APPLICATION, HANDSHAKE, HEAD_13, Message, alert};
 use super::super::records::{MOST_FORGED, Records};
 use super::super::{Broken, Drops, Dtls, Event, State, Version};
 use super::dimpl_partner::VERSIONS;
 use super::key_update::{records13, sealed};
+use super::nonces;
 use super::pair::Pair;
 use crate::machine::rng::Rng;
 
@@ -110,6 +113,43 @@ fn a_record_of_an_epoch_that_is_not_in_use_does_not_count() {
         vec![datagram]
     });
     assert_eq!(drops_13, Drops { epoch: 1, ..Drops::default() });
+}
+
+/// The shortest records of epoch 2 that are looked at: made up, and all different.
+fn stray(number: u32) -> Vec<u8> {
+    let mut datagram = vec![0b0010_1010; 20];
+    datagram[1..5].copy_from_slice(&number.to_be_bytes());
+    datagram
+}
+
+#[test]
+fn stray_records_of_the_handshake_cost_a_server_no_keys_and_after_four_minutes_have_none() {
+    let mut pair = Pair::established(Version::Dtls13);
+    pair.settle();
+    let (server, now) = (&mut pair.ends[1], pair.now);
+    let mut flood: Vec<_> = (0..1_000).map(stray).collect();
+    let keys = nonces::keys();
+    let counted = allocation_counter::measure(|| {
+        flood.iter_mut().for_each(|datagram| server.receive(now, datagram, |_| {}));
+    });
+    assert_eq!((nonces::keys() - keys, counted.count_total), (0, 0));
+    assert_eq!(server.statistics().drops, Drops { forged: 1_000, ..Drops::default() });
+    let over = server.deadline().unwrap().at;
+    assert!(over > now + Duration::from_secs(235) && over <= now + Duration::from_secs(240));
+    let counted = allocation_counter::measure(|| server.on_timeout(over));
+    assert!(counted.bytes_current < 0 && server.deadline().is_none());
+    server.receive(over, &mut stray(0), |_| {});
+    assert_eq!(server.statistics().drops.epoch, 1);
+}
+
+#[test]
+fn a_handshake_that_comes_again_after_the_take_over_is_not_answered() {
+    let mut pair = Pair::established(Version::Dtls13);
+    pair.settle();
+    let early: Vec<_> = pair.wire.iter().filter(|datagram| datagram[0] & 0b1110_0011 == 0b0010_0010).cloned().collect();
+    early.into_iter().for_each(|mut datagram| pair.give(1, &mut datagram));
+    assert!(!pair.ends[1].fill(pair.now, &mut Vec::new()));
+    assert!(pair.ends[1].statistics().drops.replayed > 0, "{:?}", pair.ends[1]);
 }
 
 #[test]
@@ -345,7 +385,7 @@ fn mutated_handshakes_never_panic() {
                 mutate(datagram, &mut rng);
             }
         }));
-        pair.run(std::time::Duration::from_secs(4), |_, _| false);
+        pair.run(Duration::from_secs(4), |_, _| false);
     }
 }
 

@@ -59,6 +59,7 @@ fn a_connection_whose_keys_were_updated_before_stays_with_dimpl() {
 
 #[test]
 fn no_nonce_is_used_twice_over_take_over_resending_and_updates() {
+    let (mut takeovers, mut updates) = ([0; 2], 0);
     for (version, seed) in VERSIONS.into_iter().flat_map(|version| (0..60).map(move |seed| (version, seed))) {
         let used = watched(|| {
             let mut rng = Rng::from_u64(seed);
@@ -70,9 +71,15 @@ fn no_nonce_is_used_twice_over_take_over_resending_and_updates() {
                 }
             }
             pair.run(Duration::from_secs(10), |_, _| rng.chance(0.2));
+            for end in &pair.ends {
+                takeovers[usize::from(version == Version::Dtls13)] += u32::from(end.has_own_records());
+                updates += end.statistics().own_updates;
+            }
         });
         assert!(used > 100, "{used}");
     }
+    assert!(takeovers.iter().all(|ends| *ends > 100), "{takeovers:?} of 120 ends took over");
+    assert!(updates > 200, "{updates} updates");
 }
 
 #[test]

@@ -1,12 +1,22 @@
-//! Watches the nonces of all that is sealed.
+//! Watches the nonces of all that is sealed, and the keys that are set up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 type Used = BTreeSet<([u8; 32], [u8; 12])>;
 
 std::thread_local! {
     static USED: RefCell<Option<Used>> = const { RefCell::new(None) };
+    static KEYS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many keys this thread has set up. They lie where no allocation of ours is counted.
+pub(super) fn keys() -> u64 {
+    KEYS.get()
+}
+
+pub(in super::super) fn key_made() {
+    KEYS.set(KEYS.get() + 1);
 }
 
 /// Counts the nonces that `run` uses. Panics if one is used twice under one key.

@@ -24,7 +24,7 @@ pub(super) fn context(provider: Provider) -> Context {
     static EPOCH: LazyLock<Epoch> = LazyLock::new(|| Epoch::new(std::time::Instant::now(), Duration::ZERO));
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-    Context::new(provider, certificate.der().to_vec(), key.serialize_der(), *EPOCH)
+    Context::new(provider, certificate.der().to_vec(), key.serialize_der(), *EPOCH).unwrap()
 }
 
 type Mutate = Box<dyn FnMut(&mut Vec<u8>)>;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::{Dtls, Event, Version};
+use super::super::{Context, Dtls, Event, Provider, Version};
 use super::pair::Pair;
 use crate::machine::rng::Rng;
+use crate::machine::time::Epoch;
 
 const VERSIONS: [Version; 2] = [Version::Dtls12, Version::Dtls13];
 
@@ -70,6 +71,16 @@ fn a_set_up_with_reordered_and_repeated_datagrams_succeeds_without_a_storm() {
         assert_connected(&pair, format_args!("{version:?}, seed {seed}"));
         assert!(pair.sent.iter().all(|sent| *sent < 150), "{:?}", pair.sent);
     }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn a_key_that_cannot_be_read_is_refused_before_there_is_a_connection() {
+    let provider = Provider::system().unwrap();
+    assert!(
+        Context::new(provider, vec![1; 100], vec![2; 100], Epoch::new(std::time::Instant::now(), Duration::ZERO))
+            .is_err()
+    );
 }
 
 fn assert_connected(pair: &Pair, what: std::fmt::Arguments<'_>) {

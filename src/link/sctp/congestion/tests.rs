@@ -10,12 +10,11 @@ mod hostile;
 mod kind;
 
 use super::harness::{Course, Flow, Link};
+use crate::machine::campaign;
 
 /// Seeds of a test that takes so many in every run.
 fn seeds(few: u64) -> std::ops::Range<u64> {
-    #[allow(clippy::disallowed_methods, reason = "the number of seeds comes from the environment")]
-    let is_full = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    0..if is_full { 4 * few } else { few }
+    0..if campaign::is_full() { 4 * few } else { few }
 }
 
 /// Mbit/s of each flow from 5 to 60 seconds.

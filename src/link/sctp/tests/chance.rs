@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::machine::campaign;
 use crate::machine::rng::Rng;
 
 /// How packets fare.
@@ -30,8 +31,7 @@ impl Link {
 
 /// Those of a test: ten times as many in a campaign.
 pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    0..if is_campaign { 10 * few } else { few }
+    0..if campaign::is_full() { 10 * few } else { few }
 }
 
 /// A message tells its number, and its length and bytes follow from that and a seed.

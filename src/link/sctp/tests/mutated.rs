@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::bench::{ANN, BOB, Bench, End, both, seconds};
 use super::chance::Link;
 use crate::link::sctp::{ChannelConfig, Config, Over};
+use crate::machine::campaign;
 use crate::machine::rng::Rng;
 use crate::wire::sctp::kind;
 
@@ -17,8 +18,7 @@ const BENCH: usize = 512 << 10;
 
 /// Packets that a test alters.
 fn packets() -> u64 {
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    if is_campaign { 1_000_000 } else { 20_000 }
+    if campaign::is_full() { 1_000_000 } else { 20_000 }
 }
 
 fn config(seed: u64) -> Config {

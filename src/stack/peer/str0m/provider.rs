@@ -5,20 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
+use crate::link::dtls::paced;
 #[cfg(feature = "sim")]
 use crate::link::dtls::seeded;
 use crate::stack::peer::crypto::Crypto;
-
-/// The first time-out of a flight of the handshake; it doubles.
-const FLIGHT: Duration = Duration::from_millis(250);
-/// How often a flight is sent again: with the usual four, a handshake fails after 8 s of bad luck.
-const RETRIES: usize = 7;
 
 type Configs = Mutex<BTreeMap<Option<usize>, Arc<dimpl::Config>>>;
 
@@ -85,10 +81,7 @@ fn seeded(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
 
 /// A configuration with our times.
 fn build(builder: dimpl::ConfigBuilder, mtu: Option<usize>) -> Result<dimpl::Config, CryptoError> {
-    // ICE has shown that the other side can be reached, so that cookies would show nothing.
-    let builder = builder.use_server_cookie(false).flight_start_rto(FLIGHT).flight_retries(RETRIES);
-    let builder = builder.handshake_timeout(Duration::from_secs(40));
-    let builder = mtu.into_iter().fold(builder, dimpl::ConfigBuilder::mtu);
+    let builder = mtu.into_iter().fold(paced(builder), dimpl::ConfigBuilder::mtu);
     builder.build().map_err(|error| CryptoError::Other(error.to_string()))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::link::sctp;
+use crate::machine::campaign;
 use crate::machine::rng::Rng;
 use crate::stack::peer::data::{Data, UNSENT};
 use crate::stack::peer::engine::{BULK, EngineConfig, Event, IceState, Partner};
@@ -19,8 +20,7 @@ const WORLD: usize = 1 << 20;
 
 /// Datagrams that are altered.
 fn datagrams() -> u64 {
-    let is_campaign = std::env::var("SWITCHBOARD_CAMPAIGN").is_ok_and(|campaign| campaign == "full");
-    if is_campaign { 1_000_000 } else { 20_000 }
+    if campaign::is_full() { 1_000_000 } else { 20_000 }
 }
 
 fn config(partner: Partner) -> sctp::Config {
