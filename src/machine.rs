@@ -13,8 +13,8 @@
 //!
 //! 1. *One in, then drain.* After an input or a call, poll to `Wait` before the next input and before sleeping.
 //!    Calls between events are allowed.
-//! 2. *Honest wait.* `Wait(Some(deadline))` lies after `cx.now`, unless it stood before and its timeout is just to
-//!    come; "never" is `None`.
+//! 2. *Honest wait.* `Wait(Some(deadline))` lies after `cx.now`, unless it, or one before it, has passed already and
+//!    the timeout is just to come; "never" is `None`.
 //! 3. *Early timeouts are no-ops.* Time never runs backwards: the owner clamps.
 //! 4. *Bounded.* Every queue names its limit in [`Limits`](limits::Limits) and its overflow policy.
 //!    Announced lengths are never reserved: buffers grow with arrival.

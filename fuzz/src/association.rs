@@ -89,7 +89,7 @@ impl Stage {
             10 => self.ends[end].close_channel(self.now, script.byte().into()),
             11 => self.ends[end].hold(script.byte().into(), action & 32 != 0),
             12 | 13 => self.pass_time(script),
-            14 => self.ends[end].on_path(self.now, true),
+            14 => self.ends[end].on_path(self.now, true, (action & 32 != 0).then_some(Duration::from_millis(40))),
             _ if action & 32 != 0 => self.ends[end].shutdown(self.now),
             _ if action & 64 != 0 => self.ends[end].abort(self.now, &script.text()),
             _ => self.ends[end].want_room(),

@@ -100,6 +100,7 @@ pub(crate) mod tests;
 mod timers;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::machine::Deadline;
 use crate::machine::rng::Rng;
@@ -339,10 +340,12 @@ impl Association {
     }
 
     /// ICE has chosen another path: nothing that was measured on the old one counts any more. Packets larger than
-    /// [`Config::packet`] are tried on it, up to [`Config::most_packet`], if it `may_carry_more`.
-    pub fn on_path(&mut self, now: Instant, may_carry_more: bool) {
+    /// [`Config::packet`] are tried on it, up to [`Config::most_packet`], if it `may_carry_more`. `checked`: the round trip
+    /// of ICE's check of it, which stands in for [`Rto::initial`] until there is a sample; none where the peer may answer
+    /// later than a check, as one does that delays acknowledgements for longer than we.
+    pub fn on_path(&mut self, now: Instant, may_carry_more: bool, checked: Option<Duration>) {
         self.now = now;
-        self.outbound.on_path(now);
+        self.outbound.on_path(now, checked);
         self.oversize = Oversize::default();
         self.probe.on_path(if may_carry_more { self.config.most_packet } else { self.config.packet });
         self.outbound.set_packet(self.packet_size());

@@ -200,8 +200,9 @@ impl<M> Checked<M> {
         let (early, before) = (self.ledger.early, self.ledger.deadline);
         if let Some(deadline) = deadline {
             let Deadline { at, why } = deadline;
-            // A call may come between a deadline and its timeout, which is the next input then.
-            let honest = at > now || before.is_some_and(|before| before.at == at);
+            // A call may come between a deadline and its timeout, and take away what that was for: then one after it, which
+            // nobody was told of, has passed too.
+            let honest = at > now || before.is_some_and(|before| before.at <= at);
             self.require(2, honest, || format!("`Wait` until {at} for {why}, but it is {now}"));
         }
         self.require(3, !early || deadline == before, || {

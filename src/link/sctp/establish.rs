@@ -1,9 +1,10 @@
 //! How channels open (RFC 8832).
 //!
 //! The opener takes the lowest free id of its parity (even for the client of DTLS), sends OPEN and then at once its
-//! messages, in order until the peer has confirmed. A channel that is refused (too many, names too long, or an OPEN that
-//! can't be read: section 6) is reset, which is all that the protocol has for a no. An OPEN for an id in use is counted and changes nothing. Parity is kept,
-//! not demanded: a peer that errs harms nobody as long as the id is free.
+//! messages, in order until the peer has confirmed, by ACK or by a message of its own that overtakes it. A channel that is
+//! refused (too many, names too long, or an OPEN that can't be read: section 6) is reset, which is all that the protocol
+//! has for a no. An OPEN for an id in use is counted and changes nothing. Parity is kept, not demanded: a peer that errs
+//! harms nobody as long as the id is free.
 
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl Association {
         }
     }
 
-    fn on_ack(&mut self, stream: u16) {
+    pub(super) fn on_ack(&mut self, stream: u16) {
         let opened = self.channels.get(stream).and_then(confirm);
         match opened {
             Some(opened) => self.events.push_back(Event::Open(opened)),

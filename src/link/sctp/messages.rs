@@ -6,6 +6,7 @@
 //! opens before its first message and closes after its last.
 
 use super::Association;
+use super::channels::Phase;
 use super::inbound::Next;
 use super::outbound::Head;
 use crate::machine::time::Instant;
@@ -25,6 +26,8 @@ pub struct Message<'a> {
 /// What is done with the message that comes next.
 enum Verdict {
     Deliver,
+    /// It tells that the peer has our channel, as an ACK would (RFC 8832, section 6), and is delivered after that.
+    Confirm,
     Establish,
     Ended,
     NoChannel,
@@ -102,6 +105,7 @@ impl Association {
                 Verdict::Deliver => return true,
                 _ if self.events.len() >= self.most_events() => return false,
                 Verdict::Establish => self.take_establishment(now),
+                Verdict::Confirm => self.on_ack(next.stream),
                 Verdict::Ended => self.take_mark(next.stream),
                 Verdict::NoChannel => self.drop_next(|dropped| &mut dropped.no_channel),
                 Verdict::UnknownKind => self.drop_next(|dropped| &mut dropped.kind),
@@ -115,8 +119,12 @@ impl Association {
         match next.ppid {
             _ if next.is_mark => Verdict::Ended,
             ppid::STRING | ppid::BINARY | ppid::STRING_EMPTY | ppid::BINARY_EMPTY => {
-                let is_heard = self.channels.get(next.stream).is_some_and(|channel| !channel.is_deaf);
-                if is_heard { Verdict::Deliver } else { Verdict::NoChannel }
+                match self.channels.get(next.stream) {
+                    Some(channel) if channel.is_deaf => Verdict::NoChannel,
+                    Some(channel) if channel.phase == Phase::Opening => Verdict::Confirm,
+                    Some(_) => Verdict::Deliver,
+                    None => Verdict::NoChannel,
+                }
             }
             ppid::DCEP => Verdict::Establish,
             _ => Verdict::UnknownKind,

@@ -369,9 +369,10 @@ impl Outbound {
         first.map_or(0, |chunk| COMMON_HEADER + self.size(chunk.len.into())).max(self.packet)
     }
 
-    /// Packets take another path from now on: what was learned of the old one does not hold.
-    pub(super) fn on_path(&mut self, now: Instant) {
-        self.rtt.on_path();
+    /// Packets take another path from now on: what was learned of the old one does not hold. `checked`: a round trip on it
+    /// that others have measured.
+    pub(super) fn on_path(&mut self, now: Instant, checked: Option<Duration>) {
+        self.rtt.on_path(checked);
         self.controller.on_path(now);
         self.pacer = Pacer::new();
         self.release = None;

@@ -151,6 +151,18 @@ fn law_2_a_wait_until_now_or_before() {
 }
 
 #[test]
+fn a_call_may_uncover_another_deadline_that_has_passed_before_the_timeout_came() {
+    let mut owner = Owner::new();
+    owner.say([wait(150)]);
+    owner.now = at(200);
+    owner.say([wait(180)]);
+    assert_eq!(owner.law(), None);
+    owner.input(Input::Timeout);
+    owner.say([wait(190)]);
+    assert_eq!(owner.law(), Some(2), "it had its timeout");
+}
+
+#[test]
 fn law_3_time_that_runs_back() {
     let mut owner = Owner::new();
     owner.input(Input::Timeout);

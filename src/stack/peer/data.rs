@@ -519,7 +519,8 @@ impl Data {
         }
         self.begin_dtls();
         let is_relayed = self.relayed.contains(&local) || self.relayed.contains(&remote);
-        self.sctp.on_path(self.now, !is_relayed);
+        let checked = self.ice.rtt().filter(|_| self.config.partner == Partner::Own);
+        self.sctp.on_path(self.now, !is_relayed, checked);
         if self.can_send() {
             // Its clocks have rested; what fell due meanwhile would not be told of again.
             self.sctp.on_timeout(self.now);

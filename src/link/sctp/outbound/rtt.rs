@@ -23,6 +23,8 @@ const MOST_DOUBLINGS: u32 = 16;
 pub(super) struct Rtt {
     bounds: Rto,
     ack_delay: Duration,
+    /// The timeout before there is a sample.
+    initial: Duration,
     smoothed: Option<Duration>,
     latest: Duration,
     variation: Duration,
@@ -37,6 +39,7 @@ impl Rtt {
         Self {
             bounds,
             ack_delay,
+            initial: bounds.initial,
             smoothed: None,
             latest: Duration::ZERO,
             variation: Duration::ZERO,
@@ -60,9 +63,12 @@ impl Rtt {
         }
     }
 
-    /// Another path: what was measured does not hold, nor what was learned of its order.
-    pub(super) const fn on_path(&mut self) {
+    /// Another path: what was measured does not hold, nor what was learned of its order. `checked`: a round trip that was
+    /// measured on it by other means; the timeout is then at first as after a sample of that (rule C2), or less.
+    pub(super) fn on_path(&mut self, checked: Option<Duration>) {
         *self = Self::new(self.bounds, self.ack_delay);
+        let as_sampled = |rtt: Duration| rtt.saturating_mul(3).saturating_add(self.ack_delay);
+        self.initial = checked.map_or(self.initial, |rtt| as_sampled(rtt).min(self.initial));
     }
 
     /// The smoothed time, once there is one.
@@ -83,7 +89,7 @@ impl Rtt {
     /// The timeout after so many in a row.
     pub(super) fn timeout_after(&self, doublings: u32) -> Duration {
         let plain = match self.smoothed {
-            None => self.bounds.initial,
+            None => self.initial,
             Some(smoothed) => smoothed + (self.variation * 4).max(GRANULARITY) + self.ack_delay,
         };
         let bounded = plain.clamp(self.bounds.min, self.bounds.max.max(self.bounds.min));
@@ -102,7 +108,7 @@ impl Rtt {
 
     /// How long a packet may take when a later one has already arrived.
     pub(super) fn patience(&self) -> Duration {
-        let rtt = self.smoothed.unwrap_or(self.bounds.initial).max(self.latest);
+        let rtt = self.smoothed.unwrap_or(self.initial).max(self.latest);
         (rtt * self.eighths / 8).max(LEAST_PATIENCE)
     }
 

@@ -72,6 +72,20 @@ fn messages_of_an_unordered_channel_go_in_order_until_it_is_confirmed() {
 }
 
 #[test]
+fn a_message_that_overtakes_the_confirmation_is_one() {
+    let mut bench = Bench::connected(both(Config::default()));
+    let stream = bench.open(ANN, ChannelConfig { is_ordered: false, ..Default::default() });
+    let mut is_first = true;
+    bench.meddle = Some(Box::new(move |from, _| from != BOB || !std::mem::take(&mut is_first)));
+    assert!(bench.run_until(seconds(1), |bench| opened(&bench.ends[BOB].events).len() == 1));
+    assert!(bench.write(BOB, stream, b"at once"));
+    assert!(bench.run_until(seconds(1), |bench| !bench.ends[ANN].messages.is_empty()));
+    assert_eq!(opened(&bench.ends[ANN].events).len(), 1, "the channel is told of before its first message");
+    bench.run(seconds(2));
+    assert_eq!((opened(&bench.ends[ANN].events).len(), bench.ends[ANN].bytes()), (1, vec![b"at once".as_slice()]));
+}
+
+#[test]
 fn negotiated_channels_are_open_without_a_word() {
     let mut bench = Bench::connected(both(Config::default()));
     let config = ChannelConfig { negotiated: Some(700), ..Default::default() };

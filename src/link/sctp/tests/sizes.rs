@@ -95,7 +95,7 @@ fn what_was_cut_too_large_for_another_path_ends_the_association_while_the_peer_i
     assert!(bench.write(ANN, stream, &[7; 5_000]));
     bench.drain();
     let now = bench.now;
-    bench.ends[ANN].association.on_path(now, false);
+    bench.ends[ANN].association.on_path(now, false, None);
     for _ in 0..1_000 {
         bench.write(BOB, stream, b"here");
         bench.run(Duration::from_millis(20));

@@ -169,7 +169,7 @@ fn storm(seed: u64) -> Outbound {
         if rng.chance(0.01) {
             outbound.discard(rng.below(20) as u16);
             outbound.set_packet(600 + 4 * rng.below(200) as usize);
-            outbound.on_path(now);
+            outbound.on_path(now, None);
         }
     }
     outbound

@@ -260,12 +260,21 @@ fn a_report_cut_short_gives_no_round_trip_to_the_next() {
 fn another_path_is_measured_anew() {
     let mut outbound = with_packets(1);
     sack(&mut outbound, at(50), FIRST, WINDOW, &[], &[]).unwrap();
-    outbound.on_path(at(60));
+    outbound.on_path(at(60), None);
     assert_eq!((outbound.rtt(), outbound.rto()), (None, ms(500)));
     assert_eq!(
         outbound.statistics().congestion.window,
         Outbound::new(&unpaced(), Tsn(0)).statistics().congestion.window
     );
+}
+
+#[test]
+fn a_round_trip_measured_by_others_bounds_the_first_timeout_and_no_more() {
+    let mut outbound = with_packets(1);
+    for (checked, timeout) in [(40, 140), (1, 100), (10_000, 500)] {
+        outbound.on_path(at(60), Some(ms(checked)));
+        assert_eq!((outbound.rtt(), outbound.rto()), (None, ms(timeout)), "{checked} ms");
+    }
 }
 
 #[test]

@@ -139,6 +139,16 @@ fn losses_are_mended_in_time_where_datagrams_overtake_time_outs() {
     }
 }
 
+#[test]
+fn a_first_message_that_is_lost_is_sent_again_after_what_checks_took_and_not_half_a_second() {
+    let mut world = World::connected(1, Partner::Own, &Data::association_config(&own()), &[]);
+    assert_eq!(world.ends[0].peer.association().statistics().rtt, None);
+    world.meddle = Some(Box::new(|_| Vec::new()));
+    assert!(world.write(0, 0, b"lost"));
+    world.meddle = None;
+    assert!(world.run_until(Duration::from_millis(150), |world| !world.ends[1].heard.is_empty()));
+}
+
 fn own() -> EngineConfig {
     EngineConfig::new(Partner::Own, true)
 }
